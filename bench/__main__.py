@@ -1,0 +1,168 @@
+"""The runner: asks every question, prints one table and writes it to bench/out/results.md."""
+
+import argparse
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from bench import backlog, latency, submit
+from bench.constant import Constant
+from bench.latency import percentile
+from bench.peers.nginx import Nginx
+from bench.servers import ROOT, Target
+from bench.subject import Taskmill
+from bench.submit import Sample
+from bench.table import Goal, Row, machine, markdown, versions
+
+WAYS = {  # action, how it reads, goal for completed / constant
+    "noop_inline": ("inline", 0.6),
+    "noop_async": ("async def", 0.4),
+    "noop_def": ("def, worker processes", 0.25),
+}
+CONSTANT = "constant"
+PAUSED = ("-o", "app:task_consumer:lifecycle.auto_start=false")
+
+CAVEATS = """\
+- The load generator, the server and its worker processes share the cores named below, so no figure is what
+  one of them could do alone. Trust the ratios, which are taken in this run, and not the absolute figures.
+- The constant 202 is a ceiling, not a competitor: it reads the body, stores nothing and runs nothing. The
+  ratio to it is the median over the rounds of completed tasks/s by the constant answers/s of the same round.
+- Completed tasks/s counts from the first request until the last result is stored, the drain included.
+- Every Taskmill 202 is an fsynced row. Of the Celery stacks only `appendfsync always` promises the same.
+- The job is tiny (`str.upper`), so this measures the queue, not the work; real work brings all stacks closer.
+- CPU is user + system time of all processes of the server. RSS is their sum; shared pages count repeatedly.
+"""
+
+
+def say(text: str) -> None:
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def median(samples: list[Sample], figure: Callable[[Sample], float]) -> float:
+    return statistics.median(map(figure, samples))
+
+
+def submit_rows(seconds: int, rounds: int) -> Iterator[Row]:
+    """Ask how many tasks a second, each target once a round, so that a slow minute hits all alike."""
+    targets: dict[str, Callable[[], Target]] = {CONSTANT: Constant, **dict.fromkeys(WAYS, Taskmill)}
+    samples: dict[str, list[Sample]] = {name: [] for name in targets}
+    for number in range(rounds):
+        for name, target in targets.items():
+            say(f"round {number + 1} of {rounds}: {name}, {seconds} s")
+            samples[name].append(submit.measure(target(), seconds, name))
+    ceilings = samples.pop(CONSTANT)
+    yield from measured_peer(lambda: nginx_rows(seconds))
+    yield Row(
+        "submit", Constant.name, f"{median(ceilings, lambda s: s.completed_rate):,.0f} answers/s", "1.00"
+    )
+    for action, (case, bound) in WAYS.items():
+        pairs = zip(samples[action], ceilings, strict=True)
+        ratio = statistics.median(our.completed_rate / ceiling.completed_rate for our, ceiling in pairs)
+        goal = Goal(">=", bound, " x constant")
+        yield Row("submit", case, rates(samples[action]), f"{ratio:.2f} x constant", goal, ratio)
+        yield from cost_rows(case, samples[action], Goal("<=", 40, " µs"))
+    ours = {case: median(samples[action], lambda s: s.completed_rate) for action, (case, _) in WAYS.items()}
+    for fsync in ("always", "everysec"):
+        yield from measured_peer(lambda fsync=fsync: celery_rows(fsync, seconds, ours))
+
+
+def rates(samples: list[Sample]) -> str:
+    completed = median(samples, lambda s: s.completed_rate)
+    return f"{completed:,.0f} completed/s, {median(samples, lambda s: s.load.rate):,.0f} acknowledged/s"
+
+
+def cost_rows(case: str, samples: list[Sample], goal: Goal | None = None) -> Iterator[Row]:
+    p50, p99 = median(samples, lambda s: s.load.p50), median(samples, lambda s: s.load.p99)
+    rss, cpu = median(samples, lambda s: s.rss_mib), median(samples, lambda s: s.cpu_us)
+    yield Row("under that load", case, f"202 after p50 {p50:,.1f} ms, p99 {p99:,.1f} ms; RSS {rss:,.0f} MiB")
+    yield Row("CPU a task", case, f"{cpu:,.1f} µs", "", goal, cpu)
+    if refused := sum(s.load.refused + s.load.broken for s in samples):
+        yield Row("refused", case, f"{refused:,} requests")
+
+
+def measured_peer(ask: Callable[[], Iterator[Row]]) -> Iterator[Row]:
+    """Say why a peer is not measured where it is not installed: the rest is still worth having."""
+    try:
+        yield from ask()
+    except (ImportError, FileNotFoundError) as error:
+        yield Row("submit", "a peer", f"not measured: {error}")
+
+
+def nginx_rows(seconds: int) -> Iterator[Row]:
+    say(f"{Nginx.name}, {seconds} s")
+    yield Row("submit", Nginx.name, f"{submit.measure(Nginx(), seconds).completed_rate:,.0f} answers/s")
+
+
+def celery_rows(fsync: str, seconds: int, ours: dict[str, float]) -> Iterator[Row]:
+    from bench.peers.celery_stack import CeleryStack  # noqa: PLC0415 - it may not be installed
+
+    stack = CeleryStack(fsync)
+    say(f"{stack.name}, {seconds} s")
+    sample = submit.measure(stack, seconds)
+    yield Row("submit", stack.name, rates([sample]))
+    yield from cost_rows(stack.name, [sample])
+    for case, rate in ours.items():
+        ratio = rate / sample.completed_rate
+        goal = Goal(">=", 40, " x Celery") if case == "inline" else None
+        yield Row(f"against Celery, {fsync}", case, "", f"{ratio:.1f} x Celery", goal, ratio)
+
+
+def latency_rows(samples: int) -> Iterator[Row]:
+    for action, (case, _) in WAYS.items():
+        say(f"idle latency, {case}, {samples} tasks")
+        result = latency.measure(Taskmill(), action, samples)
+        acknowledged = percentile(result.acknowledged, 50)
+        p50, p99 = percentile(result.completed, 50), percentile(result.completed, 99)
+        measured = f"p50 {p50:.2f} ms (202 after {acknowledged:.2f} ms)"
+        yield Row("idle POST to completed", case, measured, "", Goal("<", 3, " ms"), p50)
+        yield Row("idle POST to completed", case, f"p99 {p99:.2f} ms", "", Goal("<", 10, " ms"), p99)
+
+
+def backlog_rows(tasks: int, seconds: int) -> Iterator[Row]:
+    say(f"a backlog of {tasks:,} tasks")
+    empty, full = backlog.measure(Taskmill(options=PAUSED), tasks, seconds, "noop_async")
+    case = f"{full.queued:,} queued"
+    for state, name in ((empty, "empty"), (full, case)):
+        measured = f"{state.load.rate:,.0f} acknowledged/s, p99 {state.load.p99:.1f} ms"
+        measured += f"; RSS {state.rss_mib:,.0f} MiB"
+        yield Row("backlog: submit", name, measured, f"{state.load.rate / empty.load.rate:.2f} x empty")
+    yield Row("backlog: GET /tasks?limit=100", case, f"p95 {full.list_p95:.2f} ms")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="shorter and less exact")
+    parser.add_argument("--seconds", type=int, help="of load on each target")
+    parser.add_argument("--rounds", type=int, help="over the targets of the first question")
+    parser.add_argument("--backlog", type=int, help="tasks to queue; 0 leaves the question out")
+    parser.add_argument("--only", choices=("submit", "latency", "backlog"), help="ask one question")
+    options = parser.parse_args()
+    quick = options.quick
+    seconds = options.seconds or (3 if quick else 8)
+    tasks = options.backlog if options.backlog is not None else 100_000 if quick else 1_000_000
+    questions: dict[str, Callable[[], Iterator[Row]]] = {
+        "submit": lambda: submit_rows(seconds, options.rounds or (1 if quick else 3)),
+        "latency": lambda: latency_rows(100 if quick else 500),
+        "backlog": lambda: backlog_rows(tasks, seconds) if tasks else iter(()),
+    }
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave through the context managers
+    started, heading = time.monotonic(), machine()
+    rows = [row for name, ask in questions.items() if options.only in (None, name) for row in ask()]
+    table = markdown(rows)
+    print(f"\n{heading}\n\n{table}")
+    out = ROOT / "bench" / "out" / "results.md"
+    out.parent.mkdir(exist_ok=True)
+    mode = "a quick run" if quick else "a full run"
+    taken = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {mode} of {(time.monotonic() - started) / 60:.0f} min"
+    out.write_text(f"{CAVEATS}\nTaken {taken}.\nMachine: {heading}.\nVersions: {versions()}.\n\n{table}")
+    say(f"written to {out.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

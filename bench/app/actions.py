@@ -1,0 +1,21 @@
+"""The same small job three times: only where it runs differs."""
+
+from taskmill import action
+
+
+@action(inline=True)
+def noop_inline(text: str) -> str:
+    """On the event loop, between two requests."""
+    return text.upper()
+
+
+@action
+async def noop_async(text: str) -> str:
+    """On the event loop, as a coroutine of its own."""
+    return text.upper()
+
+
+@action
+def noop_def(text: str) -> str:
+    """In a worker process."""
+    return text.upper()

@@ -1,0 +1,54 @@
+"""An application: a registry and the kinds that it may declare, loaded and supervised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from taskmill.http import HttpEndpoint, HttpRouter, HttpService
+from taskmill.process.function import PythonFunction
+from taskmill.process.host import ProcessHost
+from taskmill.process.python_process import PythonProcess
+from taskmill.process.service import ProcessService
+from taskmill.queue import Consumer, MemoryDriver, Queue
+from taskmill.registry import Registry, load
+from taskmill.sql import SqliteDatabase
+from taskmill.supervisor import Component, Supervisor
+from taskmill.tasks.service import TaskService
+
+# Every kind there is. A new one is a class, and a line here.
+KINDS: Final[Mapping[str, type[Component]]] = {
+    kind.kind: kind
+    for kind in (
+        SqliteDatabase,
+        MemoryDriver,
+        Queue,
+        Consumer,
+        HttpService,
+        HttpRouter,
+        HttpEndpoint,
+        ProcessHost,
+        PythonProcess,
+        ProcessService,
+        PythonFunction,
+        TaskService,
+    )
+}
+
+BUILTIN: Final = Path(__file__).parent / "builtin"
+
+
+def find(directory: Path) -> Path:
+    """Return the directory if an application stands in it, or that of the built-in one."""
+    return directory if (directory / "_index.yaml").is_file() else BUILTIN
+
+
+def read(directory: Path, overrides: Sequence[str] = ()) -> Registry:
+    """Load and validate an application's registry; raise RegistryError with every mistake in it."""
+    return load(directory, KINDS, overrides)
+
+
+def supervise(registry: Registry, data: Path) -> Supervisor:
+    """Return what will run the application, with its state under ``data``."""
+    return Supervisor(registry, KINDS, data)

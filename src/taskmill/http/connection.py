@@ -1,0 +1,251 @@
+"""One client's connection: uvicorn's httptools protocol, with the limits it lacks and direct routes.
+
+Added to uvicorn: a deadline for receiving a whole request (each byte of a keep-alive timer resets it, so
+that alone stops nobody), limits on the head, a Host header that must be there, and the short way for routes
+whose handler is ``direct``.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from taskmill.http.exchange import JSON, Exchange
+from taskmill.http.problem import MEDIA_TYPE, problem
+
+if TYPE_CHECKING:
+    from taskmill.http.service import HttpService
+
+_STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
+
+
+def response(
+    status: int, date: bytes, media_type: bytes, body: bytes, headers: Sequence[tuple[bytes, bytes]] = ()
+) -> bytes:
+    """Return a whole HTTP/1.1 answer. Header values must come from the program, never from a client."""
+    extra = b"".join(b"%b: %b\r\n" % pair for pair in headers)
+    return b"%bdate: %b\r\ncontent-type: %b\r\ncontent-length: %d\r\n%b\r\n%b" % (
+        _STATUS_LINES[status], date, media_type, len(body), extra, body,
+    )  # fmt: skip
+
+
+class _Ignored:
+    """Stands where uvicorn has the event that wakes a coroutine; a direct exchange has none to wake."""
+
+    def set(self) -> None:
+        """Do nothing."""
+
+
+class ConnectionExchange(Exchange):
+    """An exchange over a connection. It stands in the place of uvicorn's request cycle and has its fields."""
+
+    __slots__ = ("connection", "disconnected", "handler", "keep_alive", "more_body", "response_complete")
+    message_event: ClassVar[_Ignored] = _Ignored()
+
+    def __init__(self, connection: Connection, handler: Callable[[Exchange], None], keep_alive: bool) -> None:
+        self.connection = connection
+        self.handler = handler
+        self.keep_alive = keep_alive
+        self.headers = connection.headers
+        self.body = b""
+        self.more_body = True
+        self.response_complete = False
+        self.disconnected = False
+
+    def reply(
+        self, status: int, body: bytes, media_type: bytes = JSON, headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
+        """Write the answer, and let the connection go on with the next request."""
+        self.response_complete = True
+        connection = self.connection
+        if self.disconnected or connection.transport.is_closing():
+            return
+        if not self.keep_alive:
+            headers = (*headers, (b"connection", b"close"))
+        connection.transport.write(response(status, connection.service.date, media_type, body, headers))
+        if not self.keep_alive:
+            connection.transport.close()
+        connection.on_response_complete()
+
+
+class Connection(HttpToolsProtocol):
+    """A connection of an :class:`HttpService`."""
+
+    service: ClassVar[HttpService]  # set by the service on a subclass of its own
+    cycle: Any  # uvicorn's RequestResponseCycle or a ConnectionExchange
+
+    def connection_made(self, transport: Any) -> None:
+        """Take a new client, or turn it away at once where there are too many."""
+        super().connection_made(transport)
+        # When the request that is being received must be whole, or an idle connection is closed; never
+        # while a request is being answered.
+        self.deadline = time.monotonic() + self.service.timeouts.request
+        self.refused = False
+        self.in_head = True  # of a request, or between two
+        self.head_size = 0
+        self.body_size = 0
+        if len(self.connections) > self.service.max_connections:
+            self.refuse(503, "The server has as many connections as it may hold; try again in a second.")
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came. Whatever follows a refused request is dropped unread."""
+        if self.refused:
+            return
+        if self.in_head:
+            if self.head_size == 0:
+                self.deadline = time.monotonic() + self.service.timeouts.request
+            self.head_size += len(data)
+        super().data_received(data)
+        if self.in_head and self.head_size > self.service.limits.headers:
+            self._refuse_head()
+
+    def on_message_begin(self) -> None:
+        """Begin a request; uvicorn's scope is made later, and only where a coroutine needs it."""
+        self.url = b""
+        self.headers = []
+        self.hosts = 0
+        self.expect_100_continue = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header."""
+        name = name.lower()
+        if name == b"host":
+            self.hosts += 1
+        elif name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Choose the way of a request: refused, direct, or through the ASGI application."""
+        self.in_head = False
+        self.body_size = 0
+        if self.refused or self._head_refused():
+            return
+        handler = self.service.direct.get((self.parser.get_method(), self.url))
+        if handler is None:
+            self._begin_asgi()
+            return
+        exchange = ConnectionExchange(self, handler, self.parser.should_keep_alive())
+        waiting = self.cycle is not None and not self.cycle.response_complete
+        self.cycle = exchange
+        if waiting:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))  # type: ignore[arg-type]
+        elif self.expect_100_continue:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        """Gather the body, up to the limit."""
+        if self.refused:
+            return
+        self.body_size += len(body)
+        if self.body_size > self.service.limits.body:
+            self._refuse_body()
+        elif type(self.cycle) is ConnectionExchange:
+            self.cycle.body += body
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Handle a request that has come whole."""
+        if self.refused:
+            return
+        self.deadline = math.inf
+        self.in_head = True
+        self.head_size = 0
+        exchange: Any = self.cycle
+        if type(exchange) is not ConnectionExchange:
+            super().on_message_complete()
+            return
+        exchange.more_body = False
+        if not (self.pipeline and cast(Any, self.pipeline[0][0]) is exchange):
+            exchange.handler(exchange)
+
+    def on_response_complete(self) -> None:
+        """Start the next pipelined request, or wait for one. The service's sweep replaces uvicorn's timers."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self.deadline == math.inf:
+            self.deadline = time.monotonic() + self.service.timeouts.keep_alive
+
+    def pause_writing(self) -> None:
+        """Read nothing more from a client that does not read its answers."""
+        super().pause_writing()
+        self.flow.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        super().resume_writing()
+        self.flow.resume_reading()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
+        """Answer what the parser could not read."""
+        if not self.refused:
+            self.refuse(400, "This is no valid HTTP/1.1 request.")
+
+    def refuse(self, status: int, detail: str) -> None:
+        """Answer with a problem and close: what the client sends next cannot be told apart any more."""
+        self.refused = True
+        if not getattr(self.cycle, "response_started", False):
+            extra = [(b"connection", b"close")]
+            if status == 503:
+                extra.append((b"retry-after", b"1"))
+            answer = response(status, self.service.date, MEDIA_TYPE, problem(status, detail), extra)
+            self.transport.write(answer)
+        self.transport.close()
+
+    def expire(self, now: float) -> None:
+        """Close the connection if its time to send a request is over."""
+        if now < self.deadline or self.transport.is_closing():
+            return
+        if self.in_head and self.head_size == 0:
+            self.transport.close()
+        else:
+            self.refuse(408, f"The request did not arrive whole within {self.service.timeouts.request}.")
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        if type(cycle) is not ConnectionExchange:
+            super()._start_asgi_task(cycle, app)
+        elif not cycle.more_body:
+            cycle.handler(cycle)
+
+    def _begin_asgi(self) -> None:
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
+        super().on_headers_complete()
+
+    def _head_refused(self) -> bool:
+        limits = self.service.limits
+        if self.hosts != 1 and (self.hosts or self.parser.get_http_version() == "1.1"):
+            self.refuse(400, "Send exactly one Host header.")
+        elif len(self.headers) > limits.header_count:
+            self.refuse(431, f"A request may have {limits.header_count} headers.")
+        elif self.head_size > limits.headers and self._size_of_head() > limits.headers:
+            self._refuse_head()
+        else:
+            for name, value in self.headers:
+                if name == b"content-length" and int(value) > limits.body:
+                    self._refuse_body()
+        return self.refused
+
+    def _size_of_head(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def _refuse_head(self) -> None:
+        self.refuse(431, f"The head of a request may have {self.service.limits.headers}.")
+
+    def _refuse_body(self) -> None:
+        self.refuse(
+            413, f"The body of a request may have {self.service.limits.body}; send less, or a link to it."
+        )

@@ -1,0 +1,68 @@
+"""``http.endpoint``: one route."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from msgspec import Meta, Struct
+
+from taskmill.http.exchange import is_direct
+from taskmill.http.router import HttpRouter
+from taskmill.http.routing import from_direct, from_function
+from taskmill.registry import Entry, EntryConfig, reference
+from taskmill.supervisor import Context
+
+
+@runtime_checkable
+class Function(Protocol):
+    """What an endpoint needs of a ``function.python`` entry."""
+
+    call: Callable[..., Any]
+
+    def invoke(self, *args: Any) -> Awaitable[Any]:
+        """Run the function: ``async def`` on the loop, ``def`` in a thread."""
+
+
+class EndpointMeta(Struct, kw_only=True):
+    """Where the endpoint belongs."""
+
+    router: Annotated[str, reference("http.router", attaches=True, description="The router it is part of.")]
+
+
+class EndpointConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
+    """A method and a path, served by a function of the request.
+
+    The function gets a Starlette ``Request`` and returns a Starlette ``Response``, or what JSON can say, or
+    a pair of a status and that.
+    """
+
+    meta: Annotated[EndpointMeta, Meta(description="Where the endpoint belongs.")]
+    method: Annotated[
+        Literal["GET", "POST", "PUT", "PATCH", "DELETE"], Meta(description="The HTTP method.")
+    ] = "GET"
+    path: Annotated[str, Meta(pattern=r"^/", description="The path; `{name}` is a parameter of it.")]
+    func: Annotated[str, reference("function.python", description="What answers.")]
+
+
+class HttpEndpoint:
+    """Attaches a function to a router."""
+
+    kind: ClassVar[str] = "http.endpoint"
+    Config: ClassVar[type[EntryConfig]] = EndpointConfig
+
+    def __init__(self, entry: Entry[Any], context: Context) -> None:
+        self._config: EndpointConfig = entry.config
+        self._context = context
+
+    async def start(self) -> None:
+        """Hand the route to the router, which starts after."""
+        router = self._context.get(self._config.meta.router, HttpRouter)
+        function = self._context.get(self._config.func, Function)  # type: ignore[type-abstract]
+        if is_direct(function.call):
+            router.route(self._config.method, self._config.path, from_direct(function.call), function.call)
+        else:
+            router.route(self._config.method, self._config.path, from_function(function.invoke), None)
+
+    async def stop(self) -> None:
+        """Nothing to let go of."""

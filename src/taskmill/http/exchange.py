@@ -1,0 +1,64 @@
+"""Direct routes: a handler that gets a whole request and answers whenever it likes, with no coroutine between.
+
+A coroutine, a scope and two channels a request cost three times what reading and answering it does (see
+docs/performance.md). A handler marked :func:`direct` does without: it is a plain call with an
+:class:`Exchange`, and :meth:`Exchange.reply` may follow later, such as after a commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from taskmill.http.problem import MEDIA_TYPE, FieldError, problem
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MARK = "__taskmill_direct__"
+JSON = b"application/json"
+
+
+def direct(handler: F) -> F:
+    """Mark a function as a direct handler: ``handler(exchange)``, called on the event loop."""
+    setattr(handler, _MARK, True)
+    return handler
+
+
+def is_direct(handler: object) -> bool:
+    """Tell whether a function was marked by :func:`direct`, also behind ``functools.partial``."""
+    return getattr(getattr(handler, "func", handler), _MARK, False) is True
+
+
+class Exchange:
+    """One request, received whole, and where its answer goes.
+
+    ``headers`` are pairs of bytes, names in lower case; ``body`` is the whole body.
+    """
+
+    __slots__ = ("body", "headers")
+
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    def header(self, name: bytes) -> bytes | None:
+        """Return the first value of a header (name in lower case), or None."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    def reply(
+        self, status: int, body: bytes, media_type: bytes = JSON, headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
+        """Answer, once. A client that has gone is no error."""
+        raise NotImplementedError
+
+    def refuse(
+        self,
+        status: int,
+        detail: str,
+        errors: Sequence[FieldError] = (),
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """Answer with a problem document; ``detail`` says what to do."""
+        self.reply(status, problem(status, detail, errors), MEDIA_TYPE, headers)

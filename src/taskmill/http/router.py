@@ -1,0 +1,54 @@
+"""``http.router``: a group of endpoints under one prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar
+
+from msgspec import Meta, Struct
+
+from taskmill.http.exchange import Exchange
+from taskmill.http.routing import ASGIHandler
+from taskmill.http.service import HttpService
+from taskmill.registry import Entry, EntryConfig, reference
+from taskmill.supervisor import Context
+
+
+class RouterMeta(Struct, kw_only=True):
+    """Where the router belongs."""
+
+    server: Annotated[str, reference("http.service", attaches=True, description="The server it is part of.")]
+
+
+class RouterConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
+    """A group of endpoints."""
+
+    meta: Annotated[RouterMeta, Meta(description="Where the router belongs.")]
+    prefix: Annotated[str, Meta(pattern=r"^(/.*[^/])?$", description="Before each endpoint's path.")] = ""
+
+
+class HttpRouter:
+    """Endpoints attach themselves to it, and it attaches them to its server."""
+
+    kind: ClassVar[str] = "http.router"
+    Config: ClassVar[type[EntryConfig]] = RouterConfig
+
+    def __init__(self, entry: Entry[Any], context: Context) -> None:
+        self._config: RouterConfig = entry.config
+        self._context = context
+        self._routes: list[tuple[str, str, ASGIHandler, Callable[[Exchange], None] | None]] = []
+
+    def route(
+        self, method: str, path: str, handler: ASGIHandler, direct: Callable[[Exchange], None] | None
+    ) -> None:
+        """Serve a path below the prefix."""
+        self._routes.append((method, path, handler, direct))
+
+    async def start(self) -> None:
+        """Hand the endpoints on to the server, which starts after."""
+        service = self._context.get(self._config.meta.server, HttpService)
+        for method, path, handler, direct in self._routes:
+            service.route(method, self._config.prefix + path, handler, direct)
+
+    async def stop(self) -> None:
+        """Nothing to let go of."""

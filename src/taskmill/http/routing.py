@@ -1,0 +1,79 @@
+"""From a path and a method to a function, and from what the function returns to an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from taskmill.http.exchange import JSON, Exchange
+
+ASGIHandler = Callable[[Request], Awaitable[Response]]
+
+
+class MethodTable:
+    """The ASGI application of one path: a handler a method, and 405 with ``Allow`` for the others."""
+
+    def __init__(self) -> None:
+        self.handlers: dict[str, ASGIHandler] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = scope["method"]
+        handler = self.handlers.get("GET" if method == "HEAD" else method)
+        if handler is None:
+            allowed = {*self.handlers, *(["HEAD"] if "GET" in self.handlers else [])}
+            raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))})
+        response = await handler(Request(scope, receive))
+        await response(scope, receive, send)
+
+
+def from_function(invoke: Callable[[Request], Awaitable[object]]) -> ASGIHandler:
+    """Make a handler of a function of the request.
+
+    It may return a Starlette response, anything that JSON can say (answered with 200), or a pair of a status
+    and that.
+    """
+
+    async def handler(request: Request) -> Response:
+        value = await invoke(request)
+        if isinstance(value, Response):
+            return value
+        status = 200
+        if isinstance(value, tuple):
+            status, value = value
+        return Response(msgspec.json.encode(value), status, media_type=JSON.decode())
+
+    return handler
+
+
+class _AsgiExchange(Exchange):
+    __slots__ = ("answer",)
+
+    def __init__(self, request: Request, body: bytes) -> None:
+        self.headers = request.headers.raw
+        self.body = body
+        self.answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+    def reply(
+        self, status: int, body: bytes, media_type: bytes = JSON, headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
+        if not self.answer.done():  # the client may have gone, and its request been cancelled
+            plain = {name.decode(): value.decode() for name, value in headers}
+            self.answer.set_result(Response(body, status, plain, media_type.decode()))
+
+
+def from_direct(direct: Callable[[Exchange], Any]) -> ASGIHandler:
+    """Make a handler of a direct one, for requests that do not come the short way (a path with escapes, say)."""
+
+    async def handler(request: Request) -> Response:
+        exchange = _AsgiExchange(request, await request.body())
+        direct(exchange)
+        return await exchange.answer
+
+    return handler

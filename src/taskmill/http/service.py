@@ -1,0 +1,190 @@
+"""``http.service``: an HTTP server, with the limits that keep a hostile client harmless."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from email.utils import formatdate
+from typing import Annotated, Any, ClassVar, cast
+
+import uvicorn
+from msgspec import Meta, Struct
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from taskmill.http.connection import Connection
+from taskmill.http.exchange import Exchange
+from taskmill.http.problem import MEDIA_TYPE, BadRequest, problem
+from taskmill.http.routing import ASGIHandler, MethodTable
+from taskmill.registry import Entry, EntryConfig
+from taskmill.supervisor import Context, SupervisorError
+from taskmill.units import Duration, Size
+
+logger = logging.getLogger(__name__)
+
+SPARE_DESCRIPTORS = 64  # for databases, pipes and logs: a flood of clients must not take them
+
+
+class Limits(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """What a client may send and hold."""
+
+    body: Annotated[Size, Meta(description="The longest body; beyond it 413.")] = Size(2**20)
+    headers: Annotated[Size, Meta(description="The longest head of a request; beyond it 431.")] = Size(2**16)
+    header_count: Annotated[int, Meta(ge=1, description="The most headers; beyond it 431.")] = 100
+    connections: Annotated[int, Meta(ge=1, description="The most connections at once.")] = 20_000
+
+
+class Timeouts(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """How long a client may take."""
+
+    request: Annotated[
+        Duration, Meta(description="To send a whole request, from connecting or its first byte.")
+    ] = Duration(30)
+    keep_alive: Annotated[Duration, Meta(description="To send the next request.")] = Duration(75)
+
+
+class ServiceConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
+    """An HTTP/1.1 server."""
+
+    addr: Annotated[
+        str, Meta(pattern=r"^(\S+|\[\S+\]):\d{1,5}$", description="`host:port`; port 0 takes a free one.")
+    ]
+    limits: Annotated[Limits, Meta(description="What a client may send and hold.")] = Limits()
+    timeouts: Annotated[Timeouts, Meta(description="How long a client may take.")] = Timeouts()
+
+
+class HttpService:
+    """A server. Routers attach themselves to it; it listens once they all have."""
+
+    kind: ClassVar[str] = "http.service"
+    Config: ClassVar[type[EntryConfig]] = ServiceConfig
+
+    def __init__(self, entry: Entry[Any], context: Context) -> None:
+        config: ServiceConfig = entry.config
+        self.id = entry.id
+        self.limits = config.limits
+        self.timeouts = config.timeouts
+        self.max_connections = config.limits.connections
+        self.direct: dict[tuple[bytes, bytes], Callable[[Exchange], None]] = {}
+        self.date = b""  # as a header value; kept fresh by the sweep
+        self.port = 0  # known once it listens
+        self._config = config
+        self._context = context
+        self._paths: dict[str, MethodTable] = {}
+        self._server: uvicorn.Server | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+
+    def route(
+        self, method: str, path: str, handler: ASGIHandler, direct: Callable[[Exchange], None] | None
+    ) -> None:
+        """Serve a path. ``direct`` is the short way to the same handler, where it has one."""
+        table = self._paths.setdefault(path, MethodTable())
+        if method in table.handlers:
+            raise SupervisorError(f"`{method} {path}` is served by two endpoints")
+        table.handlers[method] = handler
+        if direct is not None and "{" not in path:
+            self.direct[method.encode(), path.encode()] = direct
+
+    async def start(self) -> None:
+        """Listen. Raises SupervisorError where the address is taken or not of this machine."""
+        self.max_connections = min(self.max_connections, _descriptors() - SPARE_DESCRIPTORS)
+        app = Starlette(
+            routes=[Route(path, table) for path, table in self._paths.items()],
+            exception_handlers={
+                HTTPException: cast(Any, _http_error), BadRequest: cast(Any, _bad_request), 500: _server_error,
+            },
+        )  # fmt: skip
+        protocol = type("ServiceConnection", (Connection,), {"service": self})
+        config = uvicorn.Config(
+            app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+            date_header=True, backlog=2048, timeout_graceful_shutdown=max(1, int(self._config.lifecycle.stop_timeout)),
+        )  # fmt: skip
+        config.load()
+        server = uvicorn.Server(config)
+        server.lifespan = config.lifespan_class(config)
+        listening = _listen(self._config.addr)
+        self.port = listening.getsockname()[1]
+        await self._tick(server)
+        await server.startup([listening])
+        self._server = server
+        self._sweeper = asyncio.create_task(self._sweep(server), name=f"{self.id} sweep")
+
+    async def stop(self) -> None:
+        """Stop listening, answer what has been asked, close."""
+        server, self._server = self._server, None
+        if server is None or self._sweeper is None:
+            return
+        await server.shutdown()
+        self._sweeper.cancel()
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
+
+    async def _sweep(self, server: uvicorn.Server) -> None:
+        while True:
+            await asyncio.sleep(min(1.0, self.timeouts.request / 4))
+            await self._tick(server)
+            now = time.monotonic()
+            for connection in list(server.server_state.connections):
+                cast(Connection, connection).expire(now)
+
+    async def _tick(self, server: uvicorn.Server) -> None:
+        self.date = formatdate(usegmt=True).encode()
+        await server.on_tick(0)  # uvicorn's own Date header
+
+
+def _listen(addr: str) -> socket.socket:
+    host, _, port = addr.rpartition(":")
+    host = host.strip("[]")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # not every platform has it for every family
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listening.bind(address)
+    except (OSError, OverflowError) as error:
+        raise SupervisorError(
+            f"cannot listen on {addr}: {error}; choose another with `--addr HOST:PORT`"
+        ) from None
+    listening.setblocking(False)
+    return listening
+
+
+def _descriptors() -> int:
+    """Return how many files the process may open, having raised that as far as it may itself."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return soft
+
+
+async def _http_error(_: Request, error: HTTPException) -> Response:
+    detail = {404: "Nothing is served at this path.", 405: "This path does not take that method."}.get(
+        error.status_code, error.detail
+    )
+    return Response(
+        problem(error.status_code, detail), error.status_code, dict(error.headers or {}), MEDIA_TYPE.decode()
+    )
+
+
+async def _bad_request(_: Request, error: BadRequest) -> Response:
+    body = problem(error.status, error.detail, error.errors)
+    return Response(body, error.status, media_type=MEDIA_TYPE.decode())
+
+
+async def _server_error(request: Request, error: Exception) -> Response:
+    logger.error(
+        "%s %s failed", request.method, request.url.path.encode("unicode_escape").decode(), exc_info=error
+    )
+    body = problem(500, "The server failed to answer; its log says why.")
+    return Response(body, 500, media_type=MEDIA_TYPE.decode())

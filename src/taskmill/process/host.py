@@ -1,0 +1,50 @@
+"""`process.host`: where processes and isolated functions run."""
+
+from typing import Annotated, Any, ClassVar
+
+from msgspec import Meta
+
+from taskmill.process.pool import WorkerPool
+from taskmill.process.python_process import PythonProcess
+from taskmill.registry import Entry, EntryConfig
+from taskmill.supervisor import Context
+
+
+class HostConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
+    """A place for processes, with worker processes of the operating system for isolated functions."""
+
+    workers: Annotated[
+        int, Meta(ge=0, le=256, description="How many functions run at once, each isolated.")
+    ] = 2
+
+
+class ProcessHost:
+    """Owns the pool of worker processes, once it has started, and knows the processes that run."""
+
+    kind: ClassVar[str] = "process.host"
+    Config: ClassVar[type[EntryConfig]] = HostConfig
+
+    pool: WorkerPool
+
+    def __init__(self, entry: Entry[Any], context: Context) -> None:  # noqa: ARG002 - every kind's signature
+        self.running: set[str] = set()  # ids of processes
+        self._config: HostConfig = entry.config
+
+    async def start(self) -> None:
+        """Begin to start the workers, and do not wait for them: the pool keeps calls until they are there."""
+        self.pool = WorkerPool(self._config.workers)
+        self.pool.start()
+
+    async def stop(self) -> None:
+        """Finish the calls that there are, and leave no worker process behind."""
+        if hasattr(self, "pool"):
+            # What is left of the time allowed is for those that have to be killed.
+            await self.pool.stop(self._config.lifecycle.stop_timeout * 0.8)
+
+    async def run(self, process: PythonProcess) -> None:
+        """Run a process to its end."""
+        self.running.add(process.id)
+        try:
+            await process.run()
+        finally:
+            self.running.discard(process.id)

@@ -1,0 +1,73 @@
+"""The main program of a worker process: reads calls from a socket, runs them in order, answers each at once.
+
+It imports little, so that a worker that died is replaced quickly.
+"""
+
+import ctypes
+import faulthandler
+import io
+import os
+import signal
+import socket
+import sys
+
+from taskmill.process.messages import CHUNK, Completed, Failed, Frames, FunctionRef, decode_calls, frame
+from taskmill.process.runner import runner
+
+TEXT_LIMIT = 32 * 1024  # characters of a message or a traceback that are worth keeping
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Serve the socket whose descriptor is the first argument; the second is the parent's process id."""
+    _die_with(int(sys.argv[2]))
+    # Ctrl-C reaches the whole terminal: the parent decides what becomes of running calls.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    faulthandler.enable()  # a segmentation fault leaves a Python traceback on standard error
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    connection.set_inheritable(False)  # a program that a call starts must not keep it open
+    serve(connection)
+
+
+def serve(connection: socket.socket) -> None:
+    """Run calls until the parent closes its end."""
+    frames = Frames()
+    while data := connection.recv(CHUNK):
+        for batch in frames.feed(data):
+            for function, payload in decode_calls(batch):
+                connection.sendall(_answer(function, payload))
+
+
+def _answer(function: FunctionRef, payload: bytes) -> bytes:
+    try:
+        return frame(Completed(runner(function)(payload)))
+    except BaseException as error:  # SystemExit ends the call that raised it, not its neighbours
+        from traceback import format_exception  # noqa: PLC0415 - most workers never need it
+
+        # The first frame of the traceback is this function, which tells the reader nothing.
+        error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
+        return frame(Failed(type(error).__qualname__, _text(error), _text("".join(format_exception(error)))))
+
+
+def _text(value: object) -> str:
+    """Return any object as text that is valid UTF-8 and not too long."""
+    try:
+        return str(value)[:TEXT_LIMIT].encode("utf-8", "backslashreplace").decode()
+    except Exception:
+        return f"<{type(value).__name__} that cannot be shown as text>"
+
+
+def _die_with(parent: int) -> None:
+    """Have Linux kill this process when its parent dies: an endless loop never sees the closed socket."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""``queue.consumer``: a queue bound to a function, with so many at work and so many in reserve."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar, runtime_checkable
+
+from msgspec import Meta
+
+from taskmill.queue.access import current_message
+from taskmill.queue.drivers.base import Channel
+from taskmill.queue.message import Message
+from taskmill.queue.queue import Queue
+from taskmill.registry import Entry, EntryConfig, reference
+from taskmill.supervisor import Context
+
+logger = logging.getLogger(__name__)
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MARK = "__taskmill_handoff__"
+TURN = 64  # messages in a row before the loop serves its sockets again
+
+
+def handoff(handler: F) -> F:
+    """Mark a function that takes messages out of its :class:`Slot` itself: ``handler(slot)``.
+
+    It is called on the loop, must not block, acknowledges its messages whenever it likes (after a commit,
+    say), and gives the slot back by :meth:`Slot.free`.
+    """
+    setattr(handler, _MARK, True)
+    return handler
+
+
+@runtime_checkable
+class Function(Protocol):
+    """What a consumer needs of a ``function.python`` entry."""
+
+    call: Callable[..., Any]
+
+    def invoke(self, *args: Any) -> Awaitable[Any]:
+        """Run the function: ``async def`` on the loop, ``def`` in a thread."""
+
+
+class ConsumerConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
+    """Binds a queue to a function.
+
+    The function gets the message's data. Returning true acknowledges the message; false or an exception has
+    it delivered again.
+    """
+
+    queue: Annotated[str, reference("queue.queue", description="Where messages come from.")]
+    func: Annotated[str, reference("function.python", description="What handles a message.")]
+    concurrency: Annotated[int, Meta(ge=1, le=1000, description="How many messages are handled at once.")] = 1
+    prefetch: Annotated[int, Meta(ge=0, le=10_000, description="How many more are held in reserve.")] = 10
+
+
+class Slot:
+    """One of a consumer's ``concurrency`` places of work."""
+
+    __slots__ = ("_consumer", "_in_hand", "share")
+
+    def __init__(self, consumer: Consumer, share: int) -> None:
+        self._consumer = consumer
+        self.share = share  # how many messages it may take at once and leave the other slots theirs
+        self._in_hand = 0
+
+    def take(self) -> Message | None:
+        """Take the next message that is held in reserve, or None."""
+        message = self._consumer.take()
+        if message is not None:
+            self._in_hand += 1
+        return message
+
+    def done(self) -> None:
+        """Say that one of the messages taken is handled, though perhaps not acknowledged yet."""
+        self._in_hand -= 1
+        self._consumer.done(1)
+
+    def free(self) -> None:
+        """Give the slot back; every message taken is handled."""
+        if self._in_hand:
+            self._consumer.done(self._in_hand)
+            self._in_hand = 0
+        self._consumer.freed(self)
+
+
+class Consumer:
+    """Takes its queue's messages: never more than ``concurrency`` at work, nor ``concurrency + prefetch`` held."""
+
+    kind: ClassVar[str] = "queue.consumer"
+    Config: ClassVar[type[EntryConfig]] = ConsumerConfig
+
+    def __init__(self, entry: Entry[Any], context: Context) -> None:
+        config: ConsumerConfig = entry.config
+        self.id = entry.id
+        self._config = config
+        self._context = context
+        self._capacity = config.concurrency + config.prefetch
+        self._reserve: deque[Message] = deque()
+        self._in_hand = 0  # taken by a slot and not yet handled
+        self._free = [Slot(self, self._capacity // config.concurrency) for _ in range(config.concurrency)]
+        self._turn = 0
+        self._filling = False
+        self._channel: Channel | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+
+    async def start(self) -> None:
+        """Begin to take messages."""
+        function = self._context.get(self._config.func, Function)  # type: ignore[type-abstract]
+        takes_slots = getattr(getattr(function.call, "func", function.call), _MARK, False)
+        self._handler: Callable[[Slot], None] = function.call if takes_slots else self._handler_of(function)
+        self._channel = self._context.get(self._config.queue, Queue).channel
+        self._channel.subscribe(self)
+
+    async def stop(self) -> None:
+        """Take no more messages, give back the reserve, and wait for what is at work."""
+        channel, self._channel = self._channel, None
+        if channel is None:
+            return
+        channel.unsubscribe(self)
+        while self._reserve:
+            self._reserve.popleft().nack()
+        if self._in_hand:
+            self._idle.clear()
+            limit = self._config.lifecycle.stop_timeout * 0.9
+            try:
+                await asyncio.wait_for(self._idle.wait(), limit)
+            except TimeoutError:
+                logger.warning(
+                    "%s: %d messages were still at work after %.1f s", self.id, self._in_hand, limit
+                )
+        for task in self._tasks:
+            task.cancel()
+
+    def credit(self) -> int:
+        """How many more messages may be held now."""
+        if self._turn >= TURN:
+            return 0
+        return self._capacity - len(self._reserve) - self._in_hand
+
+    def receive(self, messages: Sequence[Message]) -> None:
+        """Hold messages, and begin to handle them where a slot is free."""
+        self._reserve.extend(messages)
+        self._fill()
+
+    def take(self) -> Message | None:
+        """Take a message out of the reserve for a slot; None where there is none, or the loop's turn has come."""
+        if not self._reserve or self._turn >= TURN:
+            return None
+        self._turn += 1
+        if self._turn == TURN:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        self._in_hand += 1
+        return self._reserve.popleft()
+
+    def done(self, count: int) -> None:
+        """Count messages as handled."""
+        self._in_hand -= count
+        if not self._in_hand:
+            self._idle.set()
+
+    def freed(self, slot: Slot) -> None:
+        """Take a slot back, and look for work for it."""
+        self._free.append(slot)
+        if not self._filling:
+            self._fill()
+            if self._channel is not None:
+                self._channel.pump()
+
+    def _next_turn(self) -> None:
+        self._turn = 0
+        self._fill()
+        if self._channel is not None:
+            self._channel.pump()
+
+    def _fill(self) -> None:
+        self._filling = True
+        while self._reserve and self._free and self._turn < TURN:
+            self._handler(self._free.pop())
+        self._filling = False
+
+    def _handler_of(self, function: Function) -> Callable[[Slot], None]:
+        def handler(slot: Slot) -> None:
+            message = slot.take()
+            if message is None:
+                slot.free()
+                return
+            task = asyncio.create_task(self._handle(function, message, slot))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        return handler
+
+    async def _handle(self, function: Function, message: Message, slot: Slot) -> None:
+        current_message.set(message)
+        acknowledged = False
+        try:
+            acknowledged = bool(await function.invoke(message.data))
+        except Exception:
+            logger.exception("%s: message %s failed and is delivered again", self.id, message.id())
+        finally:
+            if acknowledged:
+                message.ack()
+            else:
+                message.nack()
+            slot.free()

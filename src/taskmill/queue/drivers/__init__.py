@@ -1,0 +1,1 @@
+"""Queue drivers, one file each, and the protocol they share."""

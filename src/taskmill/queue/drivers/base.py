@@ -1,0 +1,51 @@
+"""What a driver gives a queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from taskmill.queue.message import Message
+
+
+class Receiver(Protocol):
+    """A consumer as a channel sees it."""
+
+    def credit(self) -> int:
+        """How many more messages it may hold now."""
+
+    def receive(self, messages: Sequence[Message]) -> None:
+        """Take messages, no more than there is credit for; each will be acked or nacked."""
+
+
+class Channel(Protocol):
+    """One queue of a driver. Everything is called on the loop.
+
+    Messages are delivered in the order in which they were published, each to one receiver, except that one
+    which was nacked comes again after a pause. A message counts against the length until it is acked.
+    """
+
+    @property
+    def capacity(self) -> int:
+        """How many messages it holds at most."""
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Take messages, in order; wait for room or raise QueueFull, as declared. Never drops one."""
+
+    def offer(self, messages: Sequence[Message]) -> int:
+        """Take as many of the messages as there is room for, from the first on; return how many. Never waits."""
+
+    def room(self) -> int:
+        """How many messages :meth:`offer` would take now, if they are small."""
+
+    def subscribe(self, receiver: Receiver) -> None:
+        """Deliver to a receiver from now on."""
+
+    def unsubscribe(self, receiver: Receiver) -> None:
+        """Deliver no more to it. What it still holds stays its own until acked or nacked."""
+
+    def pump(self) -> None:
+        """Deliver what can be delivered: a receiver has credit again."""
+
+    def depth(self) -> int:
+        """How many messages are waiting, held or running."""

@@ -1,0 +1,71 @@
+"""``queue.queue``: a logical queue on a driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
+
+from msgspec import Meta, Struct
+
+from taskmill.queue import access
+from taskmill.queue.drivers.base import Channel
+from taskmill.registry import Entry, EntryConfig, reference
+from taskmill.supervisor import Context
+from taskmill.units import Duration
+
+
+@runtime_checkable
+class Driver(Protocol):
+    """What a queue needs of its driver's entry."""
+
+    def open(self, queue_name: str, redelivery: Callable[[int], float]) -> Channel:
+        """Return the channel of a name; ``redelivery(deliveries)`` is the rest after a nack, in seconds."""
+
+
+class Redelivery(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """How long a message rests after a function has refused it, so that a bad one spins nothing."""
+
+    initial_delay: Annotated[Duration, Meta(description="After the first refusal.")] = Duration(0.1)
+    max_delay: Annotated[Duration, Meta(description="The longest rest.")] = Duration(30)
+    backoff_factor: Annotated[
+        float, Meta(ge=1, le=100, description="Each rest is this many times the last.")
+    ] = 2.0
+
+    def delay(self, deliveries: int) -> float:
+        """Return the rest after so many deliveries, in seconds."""
+        return min(self.max_delay, self.initial_delay * self.backoff_factor ** min(deliveries - 1, 64))
+
+
+class QueueConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
+    """A logical queue."""
+
+    driver: Annotated[str, reference("queue.driver.*", description="What carries it.")]
+    queue_name: Annotated[str, Meta(description="Its name at the driver; the entry's own by default.")] = ""
+    retry: Annotated[
+        Redelivery, Meta(description="The rest before a refused message is delivered again.")
+    ] = Redelivery()
+
+
+class Queue:
+    """A queue: :attr:`channel` once it has started."""
+
+    kind: ClassVar[str] = "queue.queue"
+    Config: ClassVar[type[EntryConfig]] = QueueConfig
+
+    channel: Channel
+
+    def __init__(self, entry: Entry[Any], context: Context) -> None:
+        self._config: QueueConfig = entry.config
+        self._context = context
+        self.id = entry.id
+        self.name = self._config.queue_name or self._config.name
+
+    async def start(self) -> None:
+        """Open the channel."""
+        driver = self._context.get(self._config.driver, Driver)  # type: ignore[type-abstract]
+        self.channel = driver.open(self.name, self._config.retry.delay)
+        access.register(self.id, self)
+
+    async def stop(self) -> None:
+        """Take no more messages."""
+        access.forget(self.id, self)

@@ -1,0 +1,15 @@
+"""What can be wrong with a database, by what is to be done about it."""
+
+from taskmill.supervisor import SupervisorError
+
+
+class DatabaseError(SupervisorError):
+    """The database cannot be used as declared. The message names the mend."""
+
+
+class DatabaseDamaged(DatabaseError):
+    """The file does not hold what was written to it, or a flush failed: to go on would risk more."""
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The database cannot write now, such as on a full disk. It goes on by itself once it can."""

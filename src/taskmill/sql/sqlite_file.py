@@ -1,0 +1,153 @@
+"""Opening SQLite the durable way, and telling its errors apart (docs/architecture.md: why APSW)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from taskmill.sql.errors import DatabaseDamaged, DatabaseError, DatabaseUnavailable
+
+T = TypeVar("T")
+
+CHECKPOINT_PAGES = 1000  # of the write-ahead log, as SQLite's own default
+CHECK_STEPS = 20_000_000  # virtual-machine steps of the integrity check at start: well under half a second
+BUSY_MS = 5_000  # for a backup or a shell that holds the file for a moment
+
+# What a failed write may be followed by: SQLite has rolled it back, and it may work the next time.
+_PASSING = (apsw.FullError, apsw.BusyError, apsw.LockedError)
+_DAMAGE = (apsw.CorruptError, apsw.NotADBError)
+
+
+def explain(error: apsw.Error, path: str) -> DatabaseError:
+    """Turn SQLite's error into what is to be done about it."""
+    if isinstance(error, apsw.FullError) or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_WRITE:
+        return DatabaseUnavailable(
+            f"the disk of {path} is full or refuses writes: make room; it goes on by itself"
+        )
+    if isinstance(error, _PASSING):
+        return DatabaseUnavailable(f"{path} is locked by another program, such as a backup: end it")
+    if isinstance(error, _DAMAGE):
+        return DatabaseDamaged(
+            f"{path} is damaged ({error}): restore a backup, or salvage it with `sqlite3 {path} .recover`"
+        )
+    if isinstance(error, apsw.IOError):
+        return DatabaseDamaged(
+            f"reading or flushing {path} failed ({error}): look after the disk, then start again"
+        )
+    return DatabaseError(f"{path}: {error}")
+
+
+def open_writer(path: str, pragmas: Mapping[str, str | int]) -> apsw.Connection:
+    """Open the connection that alone writes and checkpoints, in WAL mode with ``synchronous=FULL``.
+
+    Two connections that write or checkpoint one file met a bug of SQLite up to 3.51.2 that damaged it, so
+    there is only this one. A fresh database's directory is flushed too, which SQLite does not insist on.
+    """
+    fresh = path == ":memory:" or not Path(path).exists()
+    try:
+        connection = apsw.Connection(path)
+        connection.set_busy_timeout(BUSY_MS)
+        if fresh:
+            connection.pragma("auto_vacuum", 2)  # incremental: the file can give space back later
+        connection.pragma("journal_mode", "wal")
+        connection.pragma("wal_autocheckpoint", 0)  # by hand, after the commits that wait are reported
+        connection.pragma("journal_size_limit", 2**26)
+        connection.pragma("cache_size", -65_536)  # KiB, given as a negative number
+        settings = {"synchronous": "full", **pragmas}
+        for name, value in settings.items():
+            connection.pragma(name, value)
+        if connection.pragma("synchronous") not in (2, 3) and settings["synchronous"] == "full":
+            raise DatabaseError(f"{path}: SQLite did not take `synchronous=full`")
+        if path != ":memory:":
+            _check(connection)
+    except apsw.Error as error:
+        raise explain(error, path) from error
+    if fresh and path != ":memory:":
+        directory = os.open(Path(path).parent, os.O_RDONLY | os.O_DIRECTORY)
+        os.fsync(directory)
+        os.close(directory)
+    return connection
+
+
+def open_reader(path: str) -> apsw.Connection:
+    """Open a connection that can only read, and so never blocks or meets the writer."""
+    connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+    connection.set_busy_timeout(BUSY_MS)
+    connection.pragma("query_only", 1)
+    connection.pragma("cache_size", -16_384)
+    return connection
+
+
+def _check(connection: apsw.Connection) -> None:
+    """Look for damage, for a bounded time: all of a small database, the first part of a large one."""
+    connection.set_progress_handler(lambda: True, CHECK_STEPS)
+    try:
+        with suppress(apsw.InterruptError):
+            found = connection.execute("PRAGMA quick_check(1)").fetchall()
+            if found != [("ok",)]:
+                raise apsw.CorruptError(str(found[0][0]).replace("\n", " "))
+    finally:
+        connection.set_progress_handler(None)
+
+
+class SqliteTransactor:
+    """The writer's hands: used by the writer's thread alone."""
+
+    def __init__(self, connection: apsw.Connection, path: str) -> None:
+        self._connection = connection
+        self._path = path
+        self._log_pages = 0
+        connection.set_wal_hook(self._grown)
+
+    def commit(
+        self, groups: Sequence[tuple[str, list[tuple[Any, ...]]]], calls: Sequence[Callable[[Any], Any]]
+    ) -> list[Any]:
+        """Run groups and calls in one transaction; see :class:`taskmill.sql.writer.Transactor`."""
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for sql, rows in groups:
+                connection.executemany(sql, rows)
+            values = [self._attempt(call) for call in calls]
+            connection.execute("COMMIT")
+        except apsw.Error as error:
+            if connection.in_transaction:
+                with suppress(apsw.Error):
+                    connection.execute("ROLLBACK")
+            raise explain(error, self._path) from error
+        return values
+
+    def idle(self) -> None:
+        """Move the write-ahead log into the database once it is long."""
+        if self._log_pages >= CHECKPOINT_PAGES:
+            self.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def checkpoint(self, mode: int) -> None:
+        """Move what readers let go of the write-ahead log into the database."""
+        with suppress(apsw.BusyError, apsw.LockedError, apsw.FullError):
+            self._connection.wal_checkpoint(mode=mode)
+            self._log_pages = 0
+
+    def _attempt(self, call: Callable[[apsw.Connection], T]) -> T | Exception:
+        self._connection.execute("SAVEPOINT attempt")
+        try:
+            value: T | Exception = call(self._connection)
+        except apsw.Error as error:
+            if not self._connection.in_transaction:
+                raise  # a full disk ends the whole transaction, not only the call
+            self._connection.execute("ROLLBACK TO attempt")
+            value = explain(error, self._path)
+        except Exception as error:
+            self._connection.execute("ROLLBACK TO attempt")
+            value = error
+        self._connection.execute("RELEASE attempt")
+        return value
+
+    def _grown(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        self._log_pages = pages
+        return apsw.SQLITE_OK

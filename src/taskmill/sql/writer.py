@@ -1,0 +1,179 @@
+"""Group commit: everything that arrives while one transaction is being flushed shares the next one.
+
+A durable commit costs one ``fdatasync`` however many rows it carries. The loop therefore only appends to
+lists; one thread takes whole lists, runs them in one transaction and reports back once a batch. Under load
+the batches grow by themselves, and one flush pays for dozens or hundreds of tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from taskmill.sql.errors import DatabaseDamaged
+
+W = TypeVar("W")
+T = TypeVar("T")
+
+Row = tuple[Any, ...]
+Settle = Callable[[list[Row], list[W], Exception | None], None]
+
+
+class Overloaded(Exception):
+    """More writes wait for a commit than the database is declared to hold; try again later."""
+
+
+class Transactor(Protocol):
+    """What a database gives the writer: one connection that is used by the writer's thread alone."""
+
+    def commit(
+        self, groups: Sequence[tuple[str, list[Row]]], calls: Sequence[Callable[[Any], Any]]
+    ) -> list[Any]:
+        """Run every group (one SQL text, its parameter rows) and every call in one durable transaction.
+
+        Returns one value a call: what it returned, or the exception that it raised (a failed call undoes
+        only itself). Raises if the transaction could not be made durable; then nothing of it is kept.
+        """
+
+    def idle(self) -> None:
+        """Called when no write is waiting: the time for upkeep such as a checkpoint."""
+
+
+@dataclass(slots=True, eq=False)
+class Lane(Generic[W]):
+    """One SQL statement's way into the writer: rows of parameters, each with whoever waits for its commit.
+
+    ``settle(rows, waiters, error)`` is called on the loop once a batch, never once a row.
+    """
+
+    writer: Writer
+    sql: str
+    settle: Settle[W]
+    rows: list[Row] = field(default_factory=list)
+    waiters: list[W] = field(default_factory=list)
+
+    def append(self, row: Row, waiter: W) -> None:
+        """Add a row to the next commit; ``waiter`` comes back in ``settle``."""
+        self.rows.append(row)
+        self.waiters.append(waiter)
+        self.writer.wake()
+
+    def take(self) -> tuple[list[Row], list[W]]:
+        """Hand over what has gathered and begin anew."""
+        taken = self.rows, self.waiters
+        self.rows, self.waiters = [], []
+        return taken
+
+
+@dataclass(slots=True)
+class _Batch:
+    groups: list[tuple[Lane[Any], list[Row], list[Any]]]
+    calls: list[tuple[Callable[[Any], Any], asyncio.Future[Any]]]
+
+
+class Writer:
+    """The one place where a database is written: batches from the loop, one transaction at a time.
+
+    Lanes run in the order in which they were added, then the calls. ``limit`` bounds how many rows and
+    calls may wait; see :meth:`full`. ``on_damage`` hears of an error after which nothing can be written.
+    """
+
+    def __init__(
+        self, transactor: Transactor, limit: int, on_damage: Callable[[DatabaseDamaged], None]
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.error: Exception | None = None  # why the last commit failed
+        self._transactor = transactor
+        self._limit = limit
+        self._on_damage = on_damage
+        self._lanes: list[Lane[Any]] = []
+        self._calls: list[tuple[Callable[[Any], Any], asyncio.Future[Any]]] = []
+        self._scheduled = False  # a batch is under way, or will be taken when the loop has read its sockets
+        self._inbox: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="taskmill-writer", daemon=True)
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._thread.start()
+
+    def lane(self, sql: str, settle: Settle[W]) -> Lane[W]:
+        """Declare a statement that will be written often."""
+        lane: Lane[W] = Lane(self, sql, settle)
+        self._lanes.append(lane)
+        return lane
+
+    def full(self) -> bool:
+        """Whether a new submission should be refused rather than wait for its commit."""
+        return sum(len(lane.rows) for lane in self._lanes) + len(self._calls) >= self._limit
+
+    async def run(self, call: Callable[[Any], T]) -> T:
+        """Run ``call(connection)`` inside the next transaction, and return its value once that is durable.
+
+        Raises what the call raised (its own writes are undone), or why the transaction failed.
+        """
+        if self.full():
+            raise Overloaded
+        future: asyncio.Future[T] = self.loop.create_future()
+        self._calls.append((call, future))
+        self.wake()
+        return await future
+
+    def wake(self) -> None:
+        """See to it that a batch is taken once the loop has read what its sockets hold now."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._settled.clear()
+            self.loop.call_soon(self._take)
+
+    async def stop(self) -> None:
+        """Commit everything that was appended, then end the thread."""
+        while self._scheduled:
+            await self._settled.wait()
+        self._inbox.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _take(self) -> None:
+        groups = [(lane, *lane.take()) for lane in self._lanes if lane.rows]
+        calls, self._calls = self._calls, []
+        if groups or calls:
+            self._inbox.put(_Batch(groups, calls))
+        else:
+            self._scheduled = False
+            self._settled.set()
+
+    def _work(self) -> None:
+        while True:
+            if self._inbox.empty():
+                self._transactor.idle()
+            batch = self._inbox.get()
+            if batch is None:
+                return
+            error: Exception | None = None
+            values: list[Any] = []
+            try:
+                values = self._transactor.commit(
+                    [(lane.sql, rows) for lane, rows, _ in batch.groups], [call for call, _ in batch.calls]
+                )
+            except Exception as caught:
+                error = caught
+            self.loop.call_soon_threadsafe(self._committed, batch, values, error)
+
+    def _committed(self, batch: _Batch, values: list[Any], error: Exception | None) -> None:
+        self.error = error
+        if isinstance(error, DatabaseDamaged):
+            self._on_damage(error)
+        # The next batch is sent off first: the thread flushes it while this one's waiters are served.
+        self._take()
+        for lane, rows, waiters in batch.groups:
+            lane.settle(rows, waiters, error)
+        for index, (_, future) in enumerate(batch.calls):
+            if future.done():
+                continue
+            failure = error or (values[index] if isinstance(values[index], Exception) else None)
+            if failure is not None:
+                future.set_exception(failure)
+            else:
+                future.set_result(values[index])

@@ -1,0 +1,68 @@
+"""What every kind's class looks like, and what it may ask of the application around it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from taskmill.registry import Entry, EntryConfig, nearest_id
+
+T = TypeVar("T")
+
+
+class SupervisorError(Exception):
+    """The application cannot do what was asked of it."""
+
+
+class Component(Protocol):
+    """One running part of the application: the class behind a kind.
+
+    The supervisor calls everything on its event loop. `start` is called at most once. `stop` may be called
+    when `start` never was, when it failed or was cancelled half-way, and more than once: it must then do no
+    harm.
+    """
+
+    kind: ClassVar[str]
+    Config: ClassVar[type[EntryConfig]]
+
+    def __init__(self, entry: Entry[Any], context: "Context") -> None:
+        """Keep the configuration. No I/O, and no look-up of other parts: they may not exist yet."""
+
+    async def start(self) -> None:
+        """Begin to work, and return when the parts that depend on this one may start.
+
+        Parts that this one refers to have started. Those that it attaches itself to exist, but start later.
+        """
+
+    async def stop(self) -> None:
+        """Finish what runs and let go of everything. The parts that depend on this one have stopped."""
+
+
+class Context:
+    """The application as its parts see it."""
+
+    def __init__(
+        self,
+        components: Mapping[str, Component],
+        on_failure: Callable[[str, BaseException], None],
+        *,
+        data_dir: Path,
+        app_dir: Path,
+    ) -> None:
+        self._components = components
+        self._on_failure = on_failure
+        self.data_dir = data_dir  # where databases and state are kept
+        self.app_dir = app_dir  # where the application's registry stands
+
+    def get(self, id: str, type_: type[T]) -> T:  # noqa: A002 - it is called an id everywhere
+        """Return the part with that id; raise SupervisorError if there is none or it is no `type_`."""
+        component = self._components.get(id)
+        if component is None:
+            near = nearest_id(id, self._components)
+            raise SupervisorError(f"no entry `{id}`" + (f"; did you mean `{near}`?" if near else ""))
+        if not isinstance(component, type_):
+            raise SupervisorError(f"entry `{id}` is a `{component.kind}`, not a {type_.__name__}")
+        return component
+
+    def fail(self, entry_id: str, error: BaseException) -> None:
+        """Report that a running part cannot go on. The whole application stops and exits with 1."""
+        self._on_failure(entry_id, error)

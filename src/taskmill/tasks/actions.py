@@ -1,0 +1,160 @@
+"""Actions: plain typed functions that tasks run. The signature is the schema of a task's ``data``."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
+from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints, overload
+
+import msgspec
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ANY = "*"  # the name of the action that takes every name that is not registered
+RESULT_LIMIT = 8 * 2**20  # bytes
+
+_encode = msgspec.json.Encoder().encode
+
+
+class ActionError(Exception):
+    """A function cannot be an action; the text says why."""
+
+
+class ResultError(Exception):
+    """What an action returned cannot be stored; the text says why."""
+
+
+class Action(Generic[P, R]):
+    """A function that tasks run, and how they run it. Calling it calls the function.
+
+    ``data_type`` is what ``data`` must be: a struct of the function's parameters, or, for a function of one
+    positional-only parameter, that parameter's own type.
+    """
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        *,
+        name: str | None = None,
+        inline: bool = False,
+        max_attempts: int = 3,
+    ) -> None:
+        self.function = function
+        self.name = name or function.__name__
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.inline = inline
+        self.max_attempts = max_attempts
+        self.description = inspect.getdoc(function) or ""
+        if not self.name or len(self.name) > 200 or not self.name.isprintable():
+            raise ActionError(f"{self.name!r} cannot name an action: use up to 200 printable characters")
+        if inline and self.is_async:
+            raise ActionError(
+                f"action {self.name}: an `async def` runs on the loop anyway; leave `inline` out"
+            )
+        if max_attempts < 1:
+            raise ActionError(f"action {self.name}: `max_attempts` must be at least 1")
+        self._whole, self.data_type = _data_type(function, self.name)
+        self._decode = msgspec.json.Decoder(self.data_type).decode
+        self._fields = () if self._whole else self.data_type.__struct_fields__
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function itself."""
+        return self.function(*args, **kwargs)
+
+    def decode(self, data: bytes | str | msgspec.Raw) -> Any:
+        """Decode and validate JSON ``data``; raise msgspec.ValidationError or msgspec.DecodeError."""
+        return self._decode(data)
+
+    def run(self, decoded: Any) -> Any:
+        """Call the function with what :meth:`decode` returned. For an ``async def`` that makes the coroutine."""
+        if self._whole:
+            return self.function(decoded)  # type: ignore[call-arg]
+        return self.function(**{name: getattr(decoded, name) for name in self._fields})  # type: ignore[call-arg]
+
+
+@overload
+def action(function: Callable[P, R], /) -> Action[P, R]: ...
+@overload
+def action(
+    *, name: str | None = None, inline: bool = False, max_attempts: int = 3
+) -> Callable[[Callable[P, R]], Action[P, R]]: ...
+def action(function: Callable[P, R] | None = None, /, **options: Any) -> Any:
+    """Make a function an action.
+
+    ``async def`` runs on the event loop; ``def`` in a worker process, so that it may take its time, and crash;
+    ``inline=True`` runs a ``def`` on the loop, for functions of microseconds. ``name="*"`` takes every name
+    that is not registered. ``max_attempts`` is how often a task is started when its worker dies.
+
+    Raises:
+        ActionError: the function cannot be one.
+    """
+    if function is not None:
+        return Action(function)
+    return lambda function: Action(function, **options)
+
+
+def encode_result(value: object) -> bytes:
+    """Write what an action returned as JSON: a mapping as it is, anything else as ``{"output": …}``.
+
+    Raises:
+        ResultError: JSON cannot say it, or it is too long.
+    """
+    if not isinstance(value, Mapping | msgspec.Struct) and not is_dataclass(value):
+        value = {"output": value}
+    try:
+        encoded = _encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ResultError(f"the action returned what JSON cannot say: {error}") from None
+    # msgspec writes NaN and infinity as null: what holds no null holds none of them.
+    if b"null" in encoded and not _finite(value):
+        raise ResultError("the action returned what JSON cannot say: NaN or infinity")
+    if len(encoded) > RESULT_LIMIT:
+        raise ResultError(f"the action returned {len(encoded)} bytes; a result may have {RESULT_LIMIT}")
+    return encoded
+
+
+def _finite(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, Mapping):
+        return all(map(_finite, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(_finite, value))
+    if isinstance(value, msgspec.Struct) or is_dataclass(value):
+        return _finite(msgspec.structs.asdict(value) if isinstance(value, msgspec.Struct) else vars(value))
+    return True
+
+
+def _data_type(function: Callable[..., Any], name: str) -> tuple[bool, Any]:
+    hints = get_type_hints(function, include_extras=True)
+    parameters = list(inspect.signature(function).parameters.values())
+    if len(parameters) == 1 and parameters[0].kind is inspect.Parameter.POSITIONAL_ONLY:
+        return True, hints.get(parameters[0].name, Any)
+    fields: list[Any] = []
+    for parameter in parameters:
+        if parameter.kind not in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
+            raise ActionError(
+                f"action {name}: parameter `{parameter}` has no name in `data`; "
+                "use named parameters, or one positional-only parameter that takes all of it"
+            )
+        hint = hints.get(parameter.name, Any)
+        if parameter.default is inspect.Parameter.empty:
+            fields.append((parameter.name, hint))
+        else:
+            fields.append((parameter.name, hint, _default(parameter.default)))
+    try:
+        struct = msgspec.defstruct(f"{name}_data", fields, kw_only=True, forbid_unknown_fields=True)
+        msgspec.json.Decoder(struct)
+    except TypeError as error:
+        raise ActionError(f"action {name}: {error}") from None
+    return False, struct
+
+
+def _default(value: Any) -> Any:
+    """Let a mutable default be made afresh for each task."""
+    if isinstance(value, list | dict | set) and value:
+        return msgspec.field(default_factory=lambda: type(value)(value))
+    return value

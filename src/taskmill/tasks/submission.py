@@ -1,0 +1,98 @@
+"""What a client submits, decoded strictly. Nothing is decoded twice, and nothing odd gets through."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from taskmill.http import BadRequest, FieldError
+from taskmill.registry import nearest
+from taskmill.tasks.catalog import Catalog, Registered
+
+
+class Submission(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of ``POST /tasks``."""
+
+    action: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+_decode = msgspec.json.Decoder(Submission).decode
+
+
+def read_submission(body: bytes, catalog: Catalog) -> tuple[Submission, Registered]:
+    """Decode a body and validate its data against the action.
+
+    Raises:
+        BadRequest: it says what to mend, field by field.
+    """
+    try:
+        submission = _decode(body)
+        registered = catalog.find(submission.action)
+        if registered is None:
+            raise _unknown(submission.action, catalog)
+        if not submission.action.isprintable():
+            raise BadRequest(
+                "Name an action without control characters.", [FieldError("action", "not printable")]
+            )
+    except msgspec.MsgspecError as error:
+        raise _bad(error, "") from None
+    except RecursionError:
+        raise BadRequest("The body is nested too deeply.") from None
+    try:
+        registered.action.decode(submission.data)
+    except msgspec.MsgspecError as error:
+        raise _bad(error, "data") from None
+    except (RecursionError, ValueError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise BadRequest("Mend the fields that `errors` names.", [FieldError("data", reason)]) from None
+    _check_keys(body, submission.data)
+    if b"\\u0000" in body:
+        raise BadRequest("Leave the character U+0000 out: not every database can store it.")
+    return submission, registered
+
+
+def _check_keys(body: bytes, data: msgspec.Raw) -> None:
+    """Refuse an object that has a key twice: what reads it next may take the other value.
+
+    Where the envelope has two colons, for its two fields, and the data at most one, no key can be there
+    twice. Only other bodies are parsed again for it.
+    """
+    inner = bytes(data)
+    colons = inner.count(b":")
+    if colons <= 1 and body.count(b":") == colons + 2 and b'"data"' in body:
+        return
+    json.loads(body, object_pairs_hook=_unique, parse_int=str, parse_float=str)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise BadRequest("Give each key once.", [FieldError(twice, "given twice in one object")])
+    return found
+
+
+def _unknown(name: str, catalog: Catalog) -> BadRequest:
+    near = nearest(name, catalog.names())
+    known = ", ".join(catalog.names()) or "none"
+    message = f"unknown action; did you mean `{near}`?" if near else f"unknown action; known are: {known}"
+    return BadRequest(f"No such action. Known actions: {known}.", [FieldError("action", message)])
+
+
+_NOT_JSON: Mapping[str, str] = {"": "The body is not valid JSON", "data": "The data is not valid JSON"}
+
+
+def _bad(error: msgspec.MsgspecError, inside: str) -> BadRequest:
+    """Turn msgspec's error, such as ``Expected `str`, got `int` - at `$.text```, into a problem with a path."""
+    message, _, path = str(error).partition(" - at `$")
+    if not isinstance(error, msgspec.ValidationError):
+        return BadRequest(f"{_NOT_JSON[inside]}: {message}.")
+    path = path.removesuffix("`").lstrip(".") if not inside else path.removesuffix("`")
+    if message.startswith(("Object contains unknown field", "Object missing required field")):
+        path = f"{path}.{message.split('`')[1]}" if path or inside else message.split("`")[1]
+    return BadRequest("Mend the fields that `errors` names.", [FieldError(inside + path, message)])
