@@ -1,4 +1,4 @@
-"""The ceiling: the HTTP server Taskmill runs on, reading the body and answering a constant 202."""
+"""The yardstick: a plain ASGI application on uvicorn, reading the body and answering a constant 202."""
 
 import sys
 from typing import Any
@@ -31,7 +31,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
 class Constant(Target):
     """uvicorn with uvloop and httptools, one process."""
 
-    name = "constant 202, uvicorn"
+    name = "constant 202, ASGI"
 
     def start(self) -> None:
         command = [sys.executable, "-m", "uvicorn", "bench.constant:app", "--port", str(self.port)]

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from bench.client import Client
 from bench.servers import Target
+from taskmill.tasks.model import Status
 
 COMMAND = (str(Path(sys.executable).with_name("taskmill")), "run")
 APP = Path(__file__).with_name("app")
-UNFINISHED = ("queued", "running", "scheduled")
+CONSTANT_APP = Path(__file__).with_name("constant_app")
+UNFINISHED = ("queued", "running")
 
 
 class Taskmill(Target):
@@ -36,13 +38,30 @@ class Taskmill(Target):
     def after_stop(self) -> None:
         self.rows = count_rows(self.directory / "data")
 
-    def completed(self) -> int:
-        return self.rows.get("completed", 0)
+    def completed(self) -> int | None:
+        completed = self.rows.get(Status.COMPLETED.word, 0)
+        if completed != sum(self.rows.values()):
+            raise RuntimeError(f"{self.name}: not every stored task was completed: {self.rows}")
+        return completed
+
+
+class ConstantDirect(Taskmill):
+    """Taskmill's HTTP server with a direct handler that answers a constant 202."""
+
+    def __init__(self) -> None:
+        super().__init__("constant 202, direct handler", CONSTANT_APP)
+
+    def settled(self) -> bool:
+        return True
+
+    def completed(self) -> None:
+        return None
 
 
 def count_rows(data: Path) -> dict[str, int]:
     """Count tasks by status, straight from the file of a server that has stopped."""
     for file in sorted(data.glob("*.db")):
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
-            return dict(connection.execute("SELECT status, count(*) FROM task GROUP BY status"))
+            counts = connection.execute("SELECT status, count(*) FROM task GROUP BY status")
+            return {Status(status).word: count for status, count in counts}
     return {}

@@ -8,11 +8,11 @@ whose handler is ``direct``.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from taskmill.http.exchange import JSON, Exchange
@@ -24,13 +24,10 @@ if TYPE_CHECKING:
 _STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 
 
-def response(
-    status: int, date: bytes, media_type: bytes, body: bytes, headers: Sequence[tuple[bytes, bytes]] = ()
-) -> bytes:
-    """Return a whole HTTP/1.1 answer. Header values must come from the program, never from a client."""
-    extra = b"".join(b"%b: %b\r\n" % pair for pair in headers)
+def response(status: int, date: bytes, media_type: bytes, body: bytes, headers: bytes = b"") -> bytes:
+    """Return a whole HTTP/1.1 answer. ``headers`` are whole lines, whose values never come from a client."""
     return b"%bdate: %b\r\ncontent-type: %b\r\ncontent-length: %d\r\n%b\r\n%b" % (
-        _STATUS_LINES[status], date, media_type, len(body), extra, body,
+        _STATUS_LINES[status], date, media_type, len(body), headers, body,
     )  # fmt: skip
 
 
@@ -57,20 +54,31 @@ class ConnectionExchange(Exchange):
         self.response_complete = False
         self.disconnected = False
 
-    def reply(
-        self, status: int, body: bytes, media_type: bytes = JSON, headers: Sequence[tuple[bytes, bytes]] = ()
-    ) -> None:
+    def reply(self, status: int, body: bytes, media_type: bytes = JSON, headers: bytes = b"") -> None:
         """Write the answer, and let the connection go on with the next request."""
         self.response_complete = True
         connection = self.connection
         if self.disconnected or connection.transport.is_closing():
             return
         if not self.keep_alive:
-            headers = (*headers, (b"connection", b"close"))
+            headers += b"connection: close\r\n"
         connection.transport.write(response(status, connection.service.date, media_type, body, headers))
         if not self.keep_alive:
             connection.transport.close()
         connection.on_response_complete()
+
+
+class _Flow(FlowControl):
+    """Reads on once the client has read its answers and none of its requests waits for its turn."""
+
+    def __init__(self, transport: Any, pipeline: Sized) -> None:
+        super().__init__(transport)
+        self._pipeline = pipeline
+
+    def resume_reading(self) -> None:
+        """Read on, unless there is a reason not to."""
+        if not self.write_paused and not self._pipeline:
+            super().resume_reading()
 
 
 class Connection(HttpToolsProtocol):
@@ -82,12 +90,17 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Take a new client, or turn it away at once where there are too many."""
         super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
         # When the request that is being received must be whole, or an idle connection is closed; never
         # while a request is being answered.
-        self.deadline = time.monotonic() + self.service.timeouts.request
+        self.deadline = self.service.now + self.service.timeouts.request
         self.refused = False
+        self.refusal = b""  # waits until the requests before the refused one are answered
+        self.advancing = False
         self.in_head = True  # of a request, or between two
-        self.head_size = 0
+        self.head_size = (
+            0  # and, once in the body, how much came since that is none of it: chunk sizes, trailers
+        )
         self.body_size = 0
         if len(self.connections) > self.service.max_connections:
             self.refuse(503, "The server has as many connections as it may hold; try again in a second.")
@@ -96,12 +109,11 @@ class Connection(HttpToolsProtocol):
         """Parse what came. Whatever follows a refused request is dropped unread."""
         if self.refused:
             return
-        if self.in_head:
-            if self.head_size == 0:
-                self.deadline = time.monotonic() + self.service.timeouts.request
-            self.head_size += len(data)
+        if self.in_head and self.head_size == 0:
+            self.deadline = self.service.now + self.service.timeouts.request
+        self.head_size += len(data)
         super().data_received(data)
-        if self.in_head and self.head_size > self.service.limits.headers:
+        if self.head_size > self.service.limits.headers and not self.refused:
             self._refuse_head()
 
     def on_message_begin(self) -> None:
@@ -112,7 +124,9 @@ class Connection(HttpToolsProtocol):
         self.expect_100_continue = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header."""
+        """Keep a header. Trailers are dropped: they must not pass for headers."""
+        if not self.in_head:
+            return
         name = name.lower()
         if name == b"host":
             self.hosts += 1
@@ -126,14 +140,18 @@ class Connection(HttpToolsProtocol):
         self.body_size = 0
         if self.refused or self._head_refused():
             return
+        self.head_size = 0
         handler = self.service.direct.get((self.parser.get_method(), self.url))
         if handler is None:
             self._begin_asgi()
             return
-        exchange = ConnectionExchange(self, handler, self.parser.should_keep_alive())
+        # A parser that has met an `Upgrade` reads no more, so that is answered as any request, and the last.
+        keep_alive = self.parser.should_keep_alive() and not self.parser.should_upgrade()
+        exchange = ConnectionExchange(self, handler, keep_alive)
         waiting = self.cycle is not None and not self.cycle.response_complete
         self.cycle = exchange
         if waiting:
+            self.deadline = math.inf
             self.flow.pause_reading()
             self.pipeline.appendleft((exchange, self.app))  # type: ignore[arg-type]
         elif self.expect_100_continue:
@@ -143,6 +161,7 @@ class Connection(HttpToolsProtocol):
         """Gather the body, up to the limit."""
         if self.refused:
             return
+        self.head_size = 0
         self.body_size += len(body)
         if self.body_size > self.service.limits.body:
             self._refuse_body()
@@ -168,14 +187,15 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Start the next pipelined request, or wait for one. The service's sweep replaces uvicorn's timers."""
-        self.server_state.total_requests += 1
         if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
-        elif self.deadline == math.inf:
-            self.deadline = time.monotonic() + self.service.timeouts.keep_alive
+            self.deadline = self.service.now + CLOSING
+        elif self.pipeline or self.refusal:
+            self._advance()
+        else:
+            if self.flow.read_paused:
+                self.flow.resume_reading()
+            if self.deadline == math.inf:
+                self.deadline = self.service.now + self.service.timeouts.keep_alive
 
     def pause_writing(self) -> None:
         """Read nothing more from a client that does not read its answers."""
@@ -193,30 +213,74 @@ class Connection(HttpToolsProtocol):
             self.refuse(400, "This is no valid HTTP/1.1 request.")
 
     def refuse(self, status: int, detail: str) -> None:
-        """Answer with a problem and close: what the client sends next cannot be told apart any more."""
+        """Answer with a problem, after the answers that are due before it, and close.
+
+        What the client sends next cannot be told apart any more. It is dropped for a moment: a client whose
+        bytes meet a closed connection would lose the answer.
+        """
         self.refused = True
-        if not getattr(self.cycle, "response_started", False):
-            extra = [(b"connection", b"close")]
-            if status == 503:
-                extra.append((b"retry-after", b"1"))
-            answer = response(status, self.service.date, MEDIA_TYPE, problem(status, detail), extra)
-            self.transport.write(answer)
-        self.transport.close()
+        extra = b"connection: close\r\n" + (b"retry-after: 1\r\n" if status == 503 else b"")
+        self.refusal = response(status, self.service.date, MEDIA_TYPE, problem(status, detail), extra)
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._close_refused()
+        elif not cycle.more_body:  # it is another request's
+            return
+        elif self.pipeline:
+            self.pipeline.popleft()
+        elif getattr(cycle, "response_started", False):
+            self.transport.close()
+        else:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            self._close_refused()
 
     def expire(self, now: float) -> None:
         """Close the connection if its time to send a request is over."""
-        if now < self.deadline or self.transport.is_closing():
+        if now < self.deadline:
             return
-        if self.in_head and self.head_size == 0:
+        self.deadline = now + CLOSING
+        if self.refused or self.transport.is_closing():
+            self.transport.abort()
+        elif self.in_head and self.head_size == 0:
             self.transport.close()
         else:
             self.refuse(408, f"The request did not arrive whole within {self.service.timeouts.request}.")
 
+    def _close_refused(self) -> None:
+        self.deadline = self.service.now + CLOSING
+        self.transport.write(self.refusal)
+        if len(self.connections) > self.service.max_connections:  # no time to be polite
+            self.transport.close()
+        else:
+            self.transport.write_eof()
+            self.flow.resume_reading()
+
+    def _advance(self) -> None:
+        """Start pipelined requests while they are answered at once: a loop, since each answer comes here."""
+        if self.advancing:
+            return
+        self.advancing = True
+        answered = True
+        while answered and self.pipeline and not self.transport.is_closing():
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+            answered = cycle.response_complete
+        self.advancing = False
+        if answered and self.refusal and not self.transport.is_closing():
+            self._close_refused()
+        elif not self.pipeline:
+            self.flow.resume_reading()
+
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        if cycle.more_body and self.deadline == math.inf:  # it has waited; its body may come now
+            self.deadline = self.service.now + self.service.timeouts.request
         if type(cycle) is not ConnectionExchange:
             super()._start_asgi_task(cycle, app)
         elif not cycle.more_body:
             cycle.handler(cycle)
+        elif self.expect_100_continue:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _begin_asgi(self) -> None:
         url, headers, expects = self.url, self.headers, self.expect_100_continue
@@ -224,6 +288,8 @@ class Connection(HttpToolsProtocol):
         self.url, self.expect_100_continue = url, expects
         self.headers.extend(headers)
         super().on_headers_complete()
+        if self.parser.should_upgrade():
+            self.cycle.keep_alive = False
 
     def _head_refused(self) -> bool:
         limits = self.service.limits

@@ -47,10 +47,8 @@ class Exchange:
                 return value
         return None
 
-    def reply(
-        self, status: int, body: bytes, media_type: bytes = JSON, headers: Sequence[tuple[bytes, bytes]] = ()
-    ) -> None:
-        """Answer, once. A client that has gone is no error."""
+    def reply(self, status: int, body: bytes, media_type: bytes = JSON, headers: bytes = b"") -> None:
+        """Answer, once; ``headers`` are whole lines. A client that has gone is no error."""
         raise NotImplementedError
 
     def refuse(
@@ -58,7 +56,7 @@ class Exchange:
         status: int,
         detail: str,
         errors: Sequence[FieldError] = (),
-        headers: Sequence[tuple[bytes, bytes]] = (),
+        headers: bytes = b"",
     ) -> None:
         """Answer with a problem document; ``detail`` says what to do."""
         self.reply(status, problem(status, detail, errors), MEDIA_TYPE, headers)

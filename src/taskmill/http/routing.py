@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -60,11 +60,10 @@ class _AsgiExchange(Exchange):
         self.body = body
         self.answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
 
-    def reply(
-        self, status: int, body: bytes, media_type: bytes = JSON, headers: Sequence[tuple[bytes, bytes]] = ()
-    ) -> None:
+    def reply(self, status: int, body: bytes, media_type: bytes = JSON, headers: bytes = b"") -> None:
         if not self.answer.done():  # the client may have gone, and its request been cancelled
-            plain = {name.decode(): value.decode() for name, value in headers}
+            lines = headers.decode().splitlines()
+            plain = {name: value for name, _, value in (line.partition(": ") for line in lines)}
             self.answer.set_result(Response(body, status, plain, media_type.decode()))
 
 

@@ -74,7 +74,8 @@ class HttpService:
         self.timeouts = config.timeouts
         self.max_connections = config.limits.connections
         self.direct: dict[tuple[bytes, bytes], Callable[[Exchange], None]] = {}
-        self.date = b""  # as a header value; kept fresh by the sweep
+        self.date = b""  # as a header value; this and the next are kept fresh by the sweep
+        self.now = time.monotonic()
         self.port = 0  # known once it listens
         self._config = config
         self._context = context
@@ -131,11 +132,11 @@ class HttpService:
         while True:
             await asyncio.sleep(min(1.0, self.timeouts.request / 4))
             await self._tick(server)
-            now = time.monotonic()
             for connection in list(server.server_state.connections):
-                cast(Connection, connection).expire(now)
+                cast(Connection, connection).expire(self.now)
 
     async def _tick(self, server: uvicorn.Server) -> None:
+        self.now = time.monotonic()
         self.date = formatdate(usegmt=True).encode()
         await server.on_tick(0)  # uvicorn's own Date header
 

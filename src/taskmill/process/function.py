@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextvars import copy_context
 from functools import partial
 from inspect import iscoroutinefunction
 from typing import Annotated, Any, ClassVar
@@ -63,8 +65,9 @@ class PythonFunction:
         """Return what a worker process needs to run the function by itself, without what it `needs`."""
         return FunctionRef(self.config.source, self.config.method, str(self.directory), adapter)
 
-    async def invoke(self, *args: Any) -> Any:
-        """Run the function: `async def` on the loop, `def` in a thread."""
+    async def invoke(self, *args: Any, threads: Executor | None = None) -> Any:
+        """Run the function: `async def` on the loop, `def` in a thread, one of `threads` if given."""
         if self.is_async:
             return await self.call(*args)
-        return await asyncio.to_thread(self.call, *args)
+        call = partial(copy_context().run, self.call, *args)
+        return await asyncio.get_running_loop().run_in_executor(threads, call)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Annotated, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from msgspec import Meta
@@ -40,8 +41,8 @@ class Function(Protocol):
 
     call: Callable[..., Any]
 
-    def invoke(self, *args: Any) -> Awaitable[Any]:
-        """Run the function: ``async def`` on the loop, ``def`` in a thread."""
+    def invoke(self, *args: Any, threads: Executor | None = None) -> Awaitable[Any]:
+        """Run the function: ``async def`` on the loop, ``def`` in one of the threads."""
 
 
 class ConsumerConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
@@ -60,18 +61,20 @@ class ConsumerConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
 class Slot:
     """One of a consumer's ``concurrency`` places of work."""
 
-    __slots__ = ("_consumer", "_in_hand", "share")
+    __slots__ = ("_consumer", "_in_hand", "_last", "share")
 
     def __init__(self, consumer: Consumer, share: int) -> None:
         self._consumer = consumer
         self.share = share  # how many messages it may take at once and leave the other slots theirs
         self._in_hand = 0
+        self._last: Message | None = None
 
     def take(self) -> Message | None:
         """Take the next message that is held in reserve, or None."""
         message = self._consumer.take()
         if message is not None:
             self._in_hand += 1
+            self._last = message
         return message
 
     def done(self) -> None:
@@ -85,6 +88,12 @@ class Slot:
             self._consumer.done(self._in_hand)
             self._in_hand = 0
         self._consumer.freed(self)
+
+    def refuse(self) -> None:
+        """Refuse the last message taken: its handler raised. Give the slot back."""
+        if self._last is not None:
+            self._last.nack()
+        self.free()
 
 
 class Consumer:
@@ -105,6 +114,8 @@ class Consumer:
         self._turn = 0
         self._filling = False
         self._channel: Channel | None = None
+        # Its own, so that as many `def`s run at once as declared, and none waits for a thread of another part.
+        self._threads: ThreadPoolExecutor | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
 
@@ -113,6 +124,7 @@ class Consumer:
         function = self._context.get(self._config.func, Function)  # type: ignore[type-abstract]
         takes_slots = getattr(getattr(function.call, "func", function.call), _MARK, False)
         self._handler: Callable[[Slot], None] = function.call if takes_slots else self._handler_of(function)
+        self._threads = ThreadPoolExecutor(self._config.concurrency, thread_name_prefix=self.id)
         self._channel = self._context.get(self._config.queue, Queue).channel
         self._channel.subscribe(self)
 
@@ -123,7 +135,9 @@ class Consumer:
             return
         channel.unsubscribe(self)
         while self._reserve:
-            self._reserve.popleft().nack()
+            message = self._reserve.popleft()
+            message.deliveries -= 1  # nobody has seen it
+            message.nack()
         if self._in_hand:
             self._idle.clear()
             limit = self._config.lifecycle.stop_timeout * 0.9
@@ -135,6 +149,8 @@ class Consumer:
                 )
         for task in self._tasks:
             task.cancel()
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
     def credit(self) -> int:
         """How many more messages may be held now."""
@@ -180,7 +196,12 @@ class Consumer:
     def _fill(self) -> None:
         self._filling = True
         while self._reserve and self._free and self._turn < TURN:
-            self._handler(self._free.pop())
+            slot = self._free.pop()
+            try:
+                self._handler(slot)
+            except Exception:
+                logger.exception("%s: a message failed and is delivered again", self.id)
+                slot.refuse()
         self._filling = False
 
     def _handler_of(self, function: Function) -> Callable[[Slot], None]:
@@ -199,8 +220,8 @@ class Consumer:
         current_message.set(message)
         acknowledged = False
         try:
-            acknowledged = bool(await function.invoke(message.data))
-        except Exception:
+            acknowledged = bool(await function.invoke(message.data, threads=self._threads))
+        except (Exception, SystemExit):  # the latter must end the call, not the program
             logger.exception("%s: message %s failed and is delivered again", self.id, message.id())
         finally:
             if acknowledged:

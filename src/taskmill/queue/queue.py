@@ -33,7 +33,9 @@ class Redelivery(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
 
     def delay(self, deliveries: int) -> float:
         """Return the rest after so many deliveries, in seconds."""
-        return min(self.max_delay, self.initial_delay * self.backoff_factor ** min(deliveries - 1, 64))
+        return min(
+            self.max_delay, self.initial_delay * self.backoff_factor ** min(max(deliveries - 1, 0), 64)
+        )
 
 
 class QueueConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):

@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 import apsw
 
 from taskmill.sql.errors import DatabaseDamaged, DatabaseError, DatabaseUnavailable
+from taskmill.sql.writer import Groups
 
 T = TypeVar("T")
 
 CHECKPOINT_PAGES = 1000  # of the write-ahead log, as SQLite's own default
 CHECK_STEPS = 20_000_000  # virtual-machine steps of the integrity check at start: well under half a second
+STAGE_ROWS = 1_000  # in a batch that the loop runs itself: a few milliseconds
 BUSY_MS = 5_000  # for a backup or a shell that holds the file for a moment
 
 # What a failed write may be followed by: SQLite has rolled it back, and it may work the next time.
@@ -96,7 +98,7 @@ def _check(connection: apsw.Connection) -> None:
 
 
 class SqliteTransactor:
-    """The writer's hands: used by the writer's thread alone."""
+    """The writer's hands: its thread's, and the loop's while the thread waits for a batch."""
 
     def __init__(self, connection: apsw.Connection, path: str) -> None:
         self._connection = connection
@@ -104,34 +106,56 @@ class SqliteTransactor:
         self._log_pages = 0
         connection.set_wal_hook(self._grown)
 
-    def commit(
-        self, groups: Sequence[tuple[str, list[tuple[Any, ...]]]], calls: Sequence[Callable[[Any], Any]]
-    ) -> list[Any]:
+    def stage(self, groups: Groups) -> bool:
+        """Begin a transaction and run small groups in it, without waiting for a lock."""
+        connection = self._connection
+        if sum(len(rows) for _, rows in groups) > STAGE_ROWS or connection.in_transaction:
+            return False
+        try:
+            connection.set_busy_timeout(0)
+            connection.execute("BEGIN IMMEDIATE")
+            for sql, rows in groups:
+                connection.executemany(sql, rows)
+        except apsw.Error:  # the thread meets it again, with time to wait, and explains it
+            self._roll_back()
+            return False
+        finally:
+            connection.set_busy_timeout(BUSY_MS)
+        return True
+
+    def commit(self, groups: Groups, calls: Sequence[Callable[[Any], Any]]) -> list[Any]:
         """Run groups and calls in one transaction; see :class:`taskmill.sql.writer.Transactor`."""
         connection = self._connection
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            if not connection.in_transaction:
+                connection.execute("BEGIN IMMEDIATE")
             for sql, rows in groups:
                 connection.executemany(sql, rows)
             values = [self._attempt(call) for call in calls]
             connection.execute("COMMIT")
         except apsw.Error as error:
-            if connection.in_transaction:
-                with suppress(apsw.Error):
-                    connection.execute("ROLLBACK")
+            self._roll_back()
             raise explain(error, self._path) from error
         return values
 
-    def idle(self) -> None:
-        """Move the write-ahead log into the database once it is long."""
-        if self._log_pages >= CHECKPOINT_PAGES:
-            self.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+    def upkeep_due(self) -> bool:
+        """Whether the write-ahead log is long."""
+        return self._log_pages >= CHECKPOINT_PAGES
+
+    def upkeep(self) -> None:
+        """Move the write-ahead log into the database."""
+        self.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def checkpoint(self, mode: int) -> None:
         """Move what readers let go of the write-ahead log into the database."""
         with suppress(apsw.BusyError, apsw.LockedError, apsw.FullError):
             self._connection.wal_checkpoint(mode=mode)
             self._log_pages = 0
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            with suppress(apsw.Error):
+                self._connection.execute("ROLLBACK")
 
     def _attempt(self, call: Callable[[apsw.Connection], T]) -> T | Exception:
         self._connection.execute("SAVEPOINT attempt")

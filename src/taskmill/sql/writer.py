@@ -1,7 +1,7 @@
 """Group commit: everything that arrives while one transaction is being flushed shares the next one.
 
 A durable commit costs one ``fdatasync`` however many rows it carries. The loop therefore only appends to
-lists; one thread takes whole lists, runs them in one transaction and reports back once a batch. Under load
+lists; a batch takes whole lists, one transaction runs them, and one thread flushes it and reports back. Under load
 the batches grow by themselves, and one flush pays for dozens or hundreds of tasks.
 """
 
@@ -27,20 +27,30 @@ class Overloaded(Exception):
     """More writes wait for a commit than the database is declared to hold; try again later."""
 
 
-class Transactor(Protocol):
-    """What a database gives the writer: one connection that is used by the writer's thread alone."""
+Groups = Sequence[tuple[str, list[Row]]]  # one SQL text each, with its rows of parameters
 
-    def commit(
-        self, groups: Sequence[tuple[str, list[Row]]], calls: Sequence[Callable[[Any], Any]]
-    ) -> list[Any]:
-        """Run every group (one SQL text, its parameter rows) and every call in one durable transaction.
+
+class Transactor(Protocol):
+    """What a database gives the writer: one connection, never used by two threads at a time."""
+
+    def stage(self, groups: Groups) -> bool:
+        """On the loop, begin a transaction and run small groups in it; false where the thread had better do it.
+
+        Threads that take turns at Python's lock for each row cost more than the rows (docs/performance.md).
+        """
+
+    def commit(self, groups: Groups, calls: Sequence[Callable[[Any], Any]]) -> list[Any]:
+        """In the thread, run groups and calls in the transaction that is staged, or a new one; make it durable.
 
         Returns one value a call: what it returned, or the exception that it raised (a failed call undoes
         only itself). Raises if the transaction could not be made durable; then nothing of it is kept.
         """
 
-    def idle(self) -> None:
-        """Called when no write is waiting: the time for upkeep such as a checkpoint."""
+    def upkeep_due(self) -> bool:
+        """Whether :meth:`upkeep` has something to do."""
+
+    def upkeep(self) -> None:
+        """In the thread, after a commit has been reported: such as a checkpoint."""
 
 
 @dataclass(slots=True, eq=False)
@@ -62,6 +72,10 @@ class Lane(Generic[W]):
         self.waiters.append(waiter)
         self.writer.wake()
 
+    def full(self) -> bool:
+        """Whether as many rows wait for a commit as may; what can be refused should be."""
+        return len(self.rows) >= self.writer.limit
+
     def take(self) -> tuple[list[Row], list[W]]:
         """Hand over what has gathered and begin anew."""
         taken = self.rows, self.waiters
@@ -73,13 +87,15 @@ class Lane(Generic[W]):
 class _Batch:
     groups: list[tuple[Lane[Any], list[Row], list[Any]]]
     calls: list[tuple[Callable[[Any], Any], asyncio.Future[Any]]]
+    staged: bool = False  # the groups have been run already
 
 
 class Writer:
     """The one place where a database is written: batches from the loop, one transaction at a time.
 
-    Lanes run in the order in which they were added, then the calls. ``limit`` bounds how many rows and
-    calls may wait; see :meth:`full`. ``on_damage`` hears of an error after which nothing can be written.
+    Lanes run in the order in which they were added, then the calls. ``limit`` bounds how many calls, and
+    rows of a lane that respects it, may wait. ``on_damage`` hears of an error after which nothing can be
+    written.
     """
 
     def __init__(
@@ -88,11 +104,12 @@ class Writer:
         self.loop = asyncio.get_running_loop()
         self.error: Exception | None = None  # why the last commit failed
         self._transactor = transactor
-        self._limit = limit
+        self.limit = limit
         self._on_damage = on_damage
         self._lanes: list[Lane[Any]] = []
         self._calls: list[tuple[Callable[[Any], Any], asyncio.Future[Any]]] = []
         self._scheduled = False  # a batch is under way, or will be taken when the loop has read its sockets
+        self._upkeep = False  # the thread has the connection though no batch is under way
         self._inbox: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="taskmill-writer", daemon=True)
         self._settled = asyncio.Event()
@@ -105,16 +122,12 @@ class Writer:
         self._lanes.append(lane)
         return lane
 
-    def full(self) -> bool:
-        """Whether a new submission should be refused rather than wait for its commit."""
-        return sum(len(lane.rows) for lane in self._lanes) + len(self._calls) >= self._limit
-
     async def run(self, call: Callable[[Any], T]) -> T:
         """Run ``call(connection)`` inside the next transaction, and return its value once that is durable.
 
         Raises what the call raised (its own writes are undone), or why the transaction failed.
         """
-        if self.full():
+        if len(self._calls) >= self.limit:
             raise Overloaded
         future: asyncio.Future[T] = self.loop.create_future()
         self._calls.append((call, future))
@@ -139,27 +152,28 @@ class Writer:
         groups = [(lane, *lane.take()) for lane in self._lanes if lane.rows]
         calls, self._calls = self._calls, []
         if groups or calls:
-            self._inbox.put(_Batch(groups, calls))
+            staged = bool(groups) and not self._upkeep
+            if staged:
+                staged = self._transactor.stage([(lane.sql, rows) for lane, rows, _ in groups])
+            self._inbox.put(_Batch(groups, calls, staged))
         else:
             self._scheduled = False
             self._settled.set()
 
     def _work(self) -> None:
-        while True:
-            if self._inbox.empty():
-                self._transactor.idle()
-            batch = self._inbox.get()
-            if batch is None:
-                return
+        while (batch := self._inbox.get()) is not None:
             error: Exception | None = None
             values: list[Any] = []
+            groups = [] if batch.staged else [(lane.sql, rows) for lane, rows, _ in batch.groups]
             try:
-                values = self._transactor.commit(
-                    [(lane.sql, rows) for lane, rows, _ in batch.groups], [call for call, _ in batch.calls]
-                )
+                values = self._transactor.commit(groups, [call for call, _ in batch.calls])
             except Exception as caught:
                 error = caught
+            self._upkeep = self._transactor.upkeep_due()
             self.loop.call_soon_threadsafe(self._committed, batch, values, error)
+            if self._upkeep:
+                self._transactor.upkeep()
+                self._upkeep = False
 
     def _committed(self, batch: _Batch, values: list[Any], error: Exception | None) -> None:
         self.error = error

@@ -9,6 +9,7 @@ from dataclasses import is_dataclass
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints, overload
 
 import msgspec
+from msgspec.structs import asdict
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -16,6 +17,7 @@ R = TypeVar("R")
 ANY = "*"  # the name of the action that takes every name that is not registered
 RESULT_LIMIT = 8 * 2**20  # bytes
 
+_PLAIN = {str, int, float, bool, type(None), list, tuple}  # told apart from mappings at once
 _encode = msgspec.json.Encoder().encode
 
 
@@ -58,7 +60,6 @@ class Action(Generic[P, R]):
             raise ActionError(f"action {self.name}: `max_attempts` must be at least 1")
         self._whole, self.data_type = _data_type(function, self.name)
         self._decode = msgspec.json.Decoder(self.data_type).decode
-        self._fields = () if self._whole else self.data_type.__struct_fields__
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself."""
@@ -72,7 +73,7 @@ class Action(Generic[P, R]):
         """Call the function with what :meth:`decode` returned. For an ``async def`` that makes the coroutine."""
         if self._whole:
             return self.function(decoded)  # type: ignore[call-arg]
-        return self.function(**{name: getattr(decoded, name) for name in self._fields})  # type: ignore[call-arg]
+        return self.function(**asdict(decoded))  # type: ignore[call-arg]
 
 
 @overload
@@ -102,7 +103,7 @@ def encode_result(value: object) -> bytes:
     Raises:
         ResultError: JSON cannot say it, or it is too long.
     """
-    if not isinstance(value, Mapping | msgspec.Struct) and not is_dataclass(value):
+    if type(value) in _PLAIN or not (isinstance(value, Mapping | msgspec.Struct) or is_dataclass(value)):
         value = {"output": value}
     try:
         encoded = _encode(value)
@@ -124,7 +125,7 @@ def _finite(value: object) -> bool:
     if isinstance(value, list | tuple | set | frozenset):
         return all(map(_finite, value))
     if isinstance(value, msgspec.Struct) or is_dataclass(value):
-        return _finite(msgspec.structs.asdict(value) if isinstance(value, msgspec.Struct) else vars(value))
+        return _finite(asdict(value) if isinstance(value, msgspec.Struct) else vars(value))
     return True
 
 

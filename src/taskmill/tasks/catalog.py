@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,11 @@ from taskmill.tasks.isolated import ADAPTER
 class Registered:
     """An action in a catalog, with what running it often needs at hand."""
 
-    __slots__ = ("action", "function", "headers", "seconds")
+    __slots__ = ("action", "function", "seconds")
 
     def __init__(self, action: Action[Any, Any], function: FunctionRef) -> None:
         self.action = action
         self.function = function  # how a worker process finds it
-        self.headers: Mapping[str, str] = {"action": action.name}  # of a first attempt's message
         self.seconds = 1.0  # that an isolated run takes, a moving average; slow until shown to be quick
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from taskmill.queue import Message, Queue
+from taskmill.queue import Queue
 from taskmill.tasks.catalog import Catalog
-from taskmill.tasks.ids import to_text
+from taskmill.tasks.message import TaskMessage
 from taskmill.tasks.model import Status
 from taskmill.tasks.store import Dispatchable, Store
 
@@ -38,6 +38,7 @@ class Dispatcher:
         self._tail = b""
         self._newest = b""
         self._suspect = b""  # up to this id an attempt may have been under way when the last run was killed
+        self._resuming: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
         self._stopped = False
 
@@ -48,74 +49,91 @@ class Dispatcher:
         marked, so that each attempt is on disk before it begins, and a poison task runs out of attempts.
         """
         self._newest = newest
+        capacity = self._queue.channel.capacity
         running: list[Dispatchable] = []
-        while page := await self._store.dispatchable(
-            Status.RUNNING, running[-1][0] if running else b"", READ_AT_ONCE
-        ):
-            running += page
-        room = self._queue.channel.room()
+        complete = False
+        while not complete:  # they are no more than a window holds, and are read before one runs again
+            after = running[-1][0] if running else b""
+            rows, complete = await self._store.dispatchable(Status.RUNNING, after, *capacity)
+            running += rows
         if killed:
-            first = await self._store.dispatchable(Status.QUEUED, b"", room)
-            self._suspect = first[-1][0] if first else b""
+            self._suspect = await self._store.nth_queued(capacity.messages)
         if running:
             logger.info("%d tasks were running when the last run ended; they run again", len(running))
-            self._running = asyncio.create_task(
-                self._queue.channel.publish([self._message(row, suspect=True) for row in running])
-            )
+            self._resuming = asyncio.create_task(self._resume(self._messages(running, running[-1][0])))
         self.fill()
 
-    def committed(self, ids: Sequence[bytes], messages: Sequence[Message]) -> None:
+    def committed(self, messages: Sequence[TaskMessage]) -> None:
         """Publish tasks that have just been committed, or leave them rows where there is no room."""
         behind = self._tail < self._newest
-        self._newest = max(self._newest, ids[-1])
+        self._newest = max(self._newest, messages[-1].key)
         if behind:
             self.fill()
             return
-        if ids[0] <= self._tail:  # a read has seen some of them already
-            first = next((i for i, id_ in enumerate(ids) if id_ > self._tail), len(ids))
-            ids, messages = ids[first:], messages[first:]
+        if messages[0].key <= self._tail:  # a read has seen some of them already
+            messages = [message for message in messages if message.key > self._tail]
         taken = self._queue.channel.offer(messages)
         if taken:
-            self._tail = ids[taken - 1]
+            self._tail = messages[taken - 1].key
 
     def fill(self) -> None:
         """Begin to read rows into the queue if there are any to read, and room for a good many."""
         if self._tail >= self._newest or self._reading is not None or self._stopped:
             return
-        channel = self._queue.channel
-        if channel.room() >= min(READ_AT_ONCE, max(1, channel.capacity // 2)):
-            self._reading = asyncio.create_task(self._read())
+        room, capacity = self._queue.channel.room(), self._queue.channel.capacity
+        enough = min(READ_AT_ONCE, max(1, capacity.messages // 2))
+        if room.messages >= enough and room.bytes * 2 >= capacity.bytes:
+            limit = min(room.messages, READ_AT_ONCE)
+            self._reading = asyncio.create_task(self._read(limit, room.bytes))
 
     async def stop(self) -> None:
         """Dispatch no more."""
         self._stopped = True
+        if self._resuming is not None:
+            self._resuming.cancel()
         if self._reading is not None:
             await asyncio.wait([self._reading])
 
-    async def _read(self) -> None:
-        limit = min(self._queue.channel.room(), READ_AT_ONCE)
+    async def _resume(self, messages: Sequence[TaskMessage]) -> None:
+        await self._queue.channel.publish(messages)
+        self.fill()  # nothing had room while some of them waited for it
+
+    async def _read(self, limit: int, max_bytes: int) -> None:
         newest = self._newest
+        taken, messages = 0, []
         try:
-            rows = await self._store.dispatchable(Status.QUEUED, self._tail, limit)
+            rows, complete = await self._store.dispatchable(Status.QUEUED, self._tail, limit, max_bytes)
         except Exception as error:
             logger.warning("waiting tasks cannot be read, trying again: %s", error)
             await asyncio.sleep(READ_PAUSE)
-            rows = []
         else:
-            taken = self._queue.channel.offer([self._message(row, row[0] <= self._suspect) for row in rows])
-            if taken == len(rows) < limit:
+            messages = self._messages(rows, self._suspect)
+            taken = self._queue.channel.offer(messages)
+            if taken < len(messages):
+                self._tail = messages[taken - 1].key if taken else self._tail
+            elif complete:
+                # What was committed before the read began has been seen; later rows may have been, too.
                 self._tail = max(self._tail, newest, rows[-1][0] if rows else b"")
-            elif taken:
-                self._tail = rows[taken - 1][0]
+            else:
+                self._tail = rows[-1][0]
         self._reading = None
-        self.fill()
+        if taken or not messages:  # if none had room, the next ack makes some
+            self.fill()
 
-    def _message(self, row: Dispatchable, suspect: bool) -> Message:
-        id_, action, data, attempt = row
-        headers: Mapping[str, str]
-        registered = self._catalog.find(action)
-        if registered is not None and registered.action.name == action and not attempt and not suspect:
-            headers = registered.headers
-        else:
-            headers = {"action": action, "attempt": str(attempt), **({"suspect": "yes"} if suspect else {})}
-        return Message(to_text(id_), data, headers)
+    def _messages(self, rows: Sequence[Dispatchable], suspect_to: bytes) -> list[TaskMessage]:
+        """Make messages of rows. Those of an action that this application lacks stay rows: the next may know it."""
+        messages = []
+        unknown: set[str] = set()
+        for key, name, data, attempts in rows:
+            registered = self._catalog.find(name)
+            if registered is None:
+                unknown.add(name)
+            else:
+                suspect = key <= suspect_to
+                messages.append(TaskMessage(key, name, registered, data, attempts=attempts, suspect=suspect))
+        if unknown:
+            logger.error(
+                "%d tasks wait: this application has no action %s",
+                len(rows) - len(messages), ", ".join(map(repr, sorted(unknown)[:10])),
+            )  # fmt: skip
+        return messages

@@ -7,11 +7,11 @@ before it, also when the clock is set back and after a restart. No library promi
 from __future__ import annotations
 
 import time
-from random import SystemRandom
+from random import Random
 
 _VERSION = 7 << 76
 _VARIANT = 2 << 62
-_random = SystemRandom()
+_random = Random()  # noqa: S311 - an id is no secret
 
 
 class IdSource:

@@ -60,7 +60,7 @@ class Task(msgspec.Struct):
     queue: str
     attempt: int
     max_attempts: int
-    created_at: str | None
+    created_at: str
     started_at: str | None
     finished_at: str | None
 
@@ -90,14 +90,12 @@ def from_row(row: Sequence[Any]) -> Task:
         attempt=attempt,
         max_attempts=max_attempts,
         created_at=timestamp(created),
-        started_at=timestamp(started),
-        finished_at=timestamp(finished),
+        started_at=None if started is None else timestamp(started),
+        finished_at=None if finished is None else timestamp(finished),
     )
 
 
-def timestamp(milliseconds: int | None) -> str | None:
+def timestamp(milliseconds: int) -> str:
     """Write milliseconds since 1970 as RFC 3339 in UTC."""
-    if milliseconds is None:
-        return None
     moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, field
 
-from taskmill.http import BadRequest, Exchange
+from taskmill.http import JSON, BadRequest, Exchange
 from taskmill.process.host import ProcessHost
 from taskmill.process.source_check import check_source
-from taskmill.queue import Message, Queue
+from taskmill.queue import Queue
 from taskmill.registry import Entry, EntryConfig, Mistake, reference
 from taskmill.sql import SqliteDatabase
 from taskmill.supervisor import Context
 from taskmill.tasks.catalog import Catalog
 from taskmill.tasks.dispatcher import Dispatcher
-from taskmill.tasks.ids import IdSource, to_text
+from taskmill.tasks.ids import IdSource
+from taskmill.tasks.message import TaskMessage
 from taskmill.tasks.store import Store
 from taskmill.tasks.submission import read_submission
 from taskmill.tasks.worker import Worker
 
-JSON_MEDIA_TYPE = b"application/json"
-RETRY_AFTER = ((b"retry-after", b"1"),)
+RETRY_AFTER = b"retry-after: 1\r\n"
 
-# A submitted task until its commit: who asked, its id, and the message that it becomes.
-Waiting = tuple[Exchange, bytes, Message]
+Waiting = tuple[Exchange, TaskMessage]  # a submitted task until its commit, with who asked
 
 
 class TaskServiceConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
@@ -46,7 +44,7 @@ class TaskService:
     kind: ClassVar[str] = "task.service"
     Config: ClassVar[type[EntryConfig]] = TaskServiceConfig
 
-    store: Store[Waiting, Message]
+    store: Store[Waiting]
     worker: Worker
 
     def __init__(self, entry: Entry[Any], context: Context) -> None:
@@ -74,7 +72,7 @@ class TaskService:
         self.store = Store(database, self._added, self._finished)
         newest = await self.store.newest_id()
         self._ids = IdSource(newest)
-        self.worker = Worker(self.store, self.catalog, pool)
+        self.worker = Worker(self.store, pool)
         self._dispatcher = Dispatcher(self.store, queue, self.catalog)
         await self._dispatcher.start(newest, database.killed)
 
@@ -87,7 +85,7 @@ class TaskService:
     def submit(self, exchange: Exchange) -> None:
         """Answer ``POST /tasks``: 202 once the task's row is flushed to disk, and not before."""
         media_type = exchange.header(b"content-type")
-        if media_type is not None and not _is_json(media_type):
+        if media_type is not None and media_type != JSON and not _is_json(media_type):
             exchange.refuse(415, "Send the task as JSON, with `Content-Type: application/json`.")
             return
         if self.store.overloaded():
@@ -96,38 +94,33 @@ class TaskService:
             )
             return
         try:
-            submission, registered = read_submission(exchange.body, self.catalog)
+            submission, registered, decoded = read_submission(exchange.body, self.catalog)
         except BadRequest as error:
             exchange.refuse(error.status, error.detail, error.errors)
             return
-        id_ = self._ids.next()
-        action = registered.action
-        headers = registered.headers if action.name == submission.action else {"action": submission.action}
-        data = bytes(submission.data).decode()
-        self.store.add(
-            id_, submission.action, self._queue_name, data, action.max_attempts, int(time.time() * 1000),
-            (exchange, id_, Message(to_text(id_), data, headers)),
-        )  # fmt: skip
+        data = str(submission.data, "utf-8")
+        message = TaskMessage(self._ids.next(), submission.action, registered, data, decoded)
+        self.store.add(message, self._queue_name, (exchange, message))
 
     def readiness(self) -> list[str]:
         """Return what keeps the service from accepting tasks: nothing if it is well."""
         error = self.store.database.writer.error
         return [] if error is None else [str(error)]
 
-    def _added(self, _rows: list[Any], waiting: list[Waiting], error: Exception | None) -> None:
+    def _added(self, _: list[Any], waiting: list[Waiting], error: Exception | None) -> None:
         if error is not None:
-            for exchange, _, _ in waiting:
-                exchange.refuse(503, f"The task was not stored: {error}.", (), RETRY_AFTER)
+            for exchange, _message in waiting:
+                exchange.refuse(503, f"The task was not stored: {error}.", headers=RETRY_AFTER)
             return
-        for exchange, _, message in waiting:
+        for exchange, message in waiting:
             id_ = message.id().encode()
             exchange.reply(
-                202, b'{"id":"%b","status":"queued"}' % id_, headers=((b"location", b"/tasks/" + id_),)
+                202, b'{"id":"%b","status":"queued"}' % id_, headers=b"location: /tasks/%b\r\n" % id_
             )
         if self._dispatcher is not None:
-            self._dispatcher.committed([id_ for _, id_, _ in waiting], [message for _, _, message in waiting])
+            self._dispatcher.committed([message for _exchange, message in waiting])
 
-    def _finished(self, messages: list[Message]) -> None:
+    def _finished(self, messages: list[TaskMessage]) -> None:
         for message in messages:
             message.ack()
         if self._dispatcher is not None:
@@ -136,4 +129,4 @@ class TaskService:
 
 def _is_json(media_type: bytes) -> bool:
     name = media_type.partition(b";")[0].strip().lower()
-    return name == JSON_MEDIA_TYPE or (name.startswith(b"application/") and name.endswith(b"+json"))
+    return name == JSON or (name.startswith(b"application/") and name.endswith(b"+json"))

@@ -130,6 +130,18 @@ DISPATCHABLE: Select[Any] = (
     .limit(bindparam("limit_"))
 )
 
+# The last of the oldest queued tasks. Parameter: how many of them.
+NTH_QUEUED: Select[Any] = select(
+    func.max(
+        select(task.c.id)
+        .where(task.c.status == _code(Status.QUEUED))
+        .order_by(task.c.id)
+        .limit(bindparam("limit_"))
+        .subquery()
+        .c.id
+    )
+)
+
 
 def page(*, status: bool, action: bool, cursor: bool) -> Select[Any]:
     """List tasks, newest first, by the filters named. Parameters: status, action, cursor, limit, as far as used."""

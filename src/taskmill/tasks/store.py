@@ -6,37 +6,42 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import cache
+from time import time
 from typing import Any, Generic, TypeVar
 
+import msgspec
 from sqlalchemy import Select
 
 from taskmill.sql import DatabaseUnavailable, SqliteDatabase
 from taskmill.tasks import statements
-from taskmill.tasks.model import Status, Task, from_row
+from taskmill.tasks.message import TaskMessage
+from taskmill.tasks.model import Status, Task, TaskError, from_row, timestamp
 
 logger = logging.getLogger(__name__)
 S = TypeVar("S")
-F = TypeVar("F")
 
 Row = tuple[Any, ...]
 Dispatchable = tuple[bytes, str, str, int]  # id, action, data, attempt
 
+_COMPLETED = Status.COMPLETED.value
+_FAILED = Status.FAILED.value
+
 RETRY_PAUSE = 0.5  # seconds before a result that could not be stored is tried again
 
 
-class Store(Generic[S, F]):
+class Store(Generic[S]):
     """Reads and writes tasks.
 
-    ``S`` waits for a submitted task's commit and ``F`` for a finished one's; ``added`` and ``finished`` get
-    them back once a batch, on the loop. A submission that cannot be stored comes back with the error; a
-    result that cannot, such as on a full disk, is kept and stored later.
+    ``S`` waits for a submitted task's commit: ``added`` gets it back, once a batch, with the error if the
+    task could not be stored. ``finished`` gets the messages of tasks whose end is stored; where that is not
+    possible now, such as on a full disk, the end is kept and stored later.
     """
 
     def __init__(
         self,
         database: SqliteDatabase,
         added: Callable[[list[Row], list[S], Exception | None], None],
-        finished: Callable[[list[F]], None],
+        finished: Callable[[list[TaskMessage]], None],
     ) -> None:
         self.database = database
         self._finished = finished
@@ -48,36 +53,36 @@ class Store(Generic[S, F]):
 
     def overloaded(self) -> bool:
         """Whether a new submission should be refused rather than wait for its commit."""
-        return self.database.writer.full()
+        return self._add.full()
 
-    def add(
-        self, id_: bytes, action: str, queue: str, data: str, max_attempts: int, now: int, waiter: S
-    ) -> None:
+    def add(self, message: TaskMessage, queue: str, waiter: S) -> None:
         """Store a submitted task with the next commit."""
-        self._add.append((id_, action, queue, data, max_attempts, now), waiter)
+        now = int(time() * 1000)
+        attempts = message.registered.action.max_attempts
+        self._add.append((message.key, message.name, queue, message.body, attempts, now), waiter)
 
-    def start(self, id_: bytes, attempt: int, now: int) -> asyncio.Future[None]:
+    def start(self, message: TaskMessage) -> asyncio.Future[None]:
         """Note that an attempt has begun; the future is done once that is durable, or cannot be."""
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._start.append((attempt, now, id_, attempt), stored)
+        self._start.append((message.attempt, message.started_at, message.key, message.attempt), stored)
         return stored
 
-    def release(self, id_: bytes) -> None:
+    def release(self, message: TaskMessage) -> None:
         """Take an attempt back: a shutdown broke it off."""
-        self._release.append((id_,), None)
+        self._release.append((message.key,), None)
 
-    def finish(
-        self,
-        id_: bytes,
-        status: Status,
-        attempt: int,
-        times: tuple[int, int],
-        result: str | None,
-        error: str | None,
-        waiter: F,
-    ) -> None:
-        """Store a task's end with the next commit. ``times`` are its start and end."""
-        self._finish.append((status.value, attempt, *times, result, error, id_), waiter)
+    def complete(self, message: TaskMessage, result: bytes) -> None:
+        """Store a task's JSON result with the next commit."""
+        now = int(time() * 1000)
+        row = (_COMPLETED, message.attempt, message.started_at, now, result.decode(), None, message.key)
+        self._finish.append(row, message)
+
+    def fail(self, message: TaskMessage, attempt: int, error: TaskError) -> None:
+        """Store a task's failure, in its ``attempt``, with the next commit."""
+        now = int(time() * 1000)
+        error.at = timestamp(now)
+        text = msgspec.json.encode(error).decode()
+        self._finish.append((_FAILED, attempt, message.started_at, now, None, text, message.key), message)
 
     async def get(self, id_: bytes) -> Task | None:
         """Return a task, or None."""
@@ -92,10 +97,37 @@ class Store(Generic[S, F]):
         values = {"status_": status, "action_": action, "cursor_": cursor, "limit_": limit}
         return [from_row(row) for row in await self._read(statement, values)]
 
-    async def dispatchable(self, status: Status, after: bytes, limit: int) -> list[Dispatchable]:
-        """Return tasks of a status, oldest first, after an id."""
-        values = {"status_": status, "id_": after, "limit_": limit}
-        return await self._read(statements.DISPATCHABLE, values)
+    async def dispatchable(
+        self, status: Status, after: bytes, limit: int, max_bytes: int
+    ) -> tuple[list[Dispatchable], bool]:
+        """Return tasks of a status, oldest first, after an id, and whether those are all there are.
+
+        They are ``limit`` at most, and end with the one whose data makes ``max_bytes`` or more of all.
+        """
+        sql, arguments = self.database.bind(
+            statements.DISPATCHABLE, {"status_": status, "id_": after, "limit_": limit}
+        )
+
+        def read(connection: Any) -> tuple[list[Dispatchable], bool]:
+            rows: list[Dispatchable] = []
+            left = max_bytes
+            cursor = connection.execute(sql, arguments)
+            try:
+                for row in cursor:
+                    rows.append(row)
+                    left -= len(row[2])
+                    if left <= 0:
+                        return rows, False
+            finally:
+                cursor.close()
+            return rows, len(rows) < limit
+
+        return await self.database.read(read)
+
+    async def nth_queued(self, count: int) -> bytes:
+        """Return the id of the last of the ``count`` oldest queued tasks, or an empty one."""
+        ((last,),) = await self._read(statements.NTH_QUEUED, {"limit_": count})
+        return last or b""
 
     async def newest_id(self) -> bytes:
         """Return the greatest id there is, or an empty one."""
@@ -122,14 +154,14 @@ class Store(Generic[S, F]):
         if error is not None:
             logger.warning("%d interrupted attempts count as attempts: %s", len(waiters), error)
 
-    def _finish_stored(self, rows: list[Row], waiters: list[F], error: Exception | None) -> None:
+    def _finish_stored(self, rows: list[Row], waiters: list[TaskMessage], error: Exception | None) -> None:
         if error is None:
             self._finished(waiters)
         elif isinstance(error, DatabaseUnavailable):
             logger.warning("%d results wait to be stored: %s", len(rows), error)
             asyncio.get_running_loop().call_later(RETRY_PAUSE, self._finish_again, rows, waiters)
 
-    def _finish_again(self, rows: list[Row], waiters: list[F]) -> None:
+    def _finish_again(self, rows: list[Row], waiters: list[TaskMessage]) -> None:
         for row, waiter in zip(rows, waiters, strict=True):
             self._finish.append(row, waiter)
 

@@ -23,8 +23,8 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True):
 _decode = msgspec.json.Decoder(Submission).decode
 
 
-def read_submission(body: bytes, catalog: Catalog) -> tuple[Submission, Registered]:
-    """Decode a body and validate its data against the action.
+def read_submission(body: bytes, catalog: Catalog) -> tuple[Submission, Registered, Any]:
+    """Decode a body and validate its data against the action; return also the data as decoded by that.
 
     Raises:
         BadRequest: it says what to mend, field by field.
@@ -43,7 +43,7 @@ def read_submission(body: bytes, catalog: Catalog) -> tuple[Submission, Register
     except RecursionError:
         raise BadRequest("The body is nested too deeply.") from None
     try:
-        registered.action.decode(submission.data)
+        decoded = registered.action.decode(submission.data)
     except msgspec.MsgspecError as error:
         raise _bad(error, "data") from None
     except (RecursionError, ValueError) as error:
@@ -52,7 +52,7 @@ def read_submission(body: bytes, catalog: Catalog) -> tuple[Submission, Register
     _check_keys(body, submission.data)
     if b"\\u0000" in body:
         raise BadRequest("Leave the character U+0000 out: not every database can store it.")
-    return submission, registered
+    return submission, registered, decoded
 
 
 def _check_keys(body: bytes, data: msgspec.Raw) -> None:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from taskmill.queue.message import Message
+
+
+class Room(NamedTuple):
+    """So many messages, and so many bytes of their bodies."""
+
+    messages: int
+    bytes: int
 
 
 class Receiver(Protocol):
@@ -22,21 +29,28 @@ class Channel(Protocol):
     """One queue of a driver. Everything is called on the loop.
 
     Messages are delivered in the order in which they were published, each to one receiver, except that one
-    which was nacked comes again after a pause. A message counts against the length until it is acked.
+    which was nacked comes again after a pause. A message takes up room until it is acked.
     """
 
     @property
-    def capacity(self) -> int:
-        """How many messages it holds at most."""
+    def capacity(self) -> Room:
+        """How much it holds at most."""
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Take messages, in order; wait for room or raise QueueFull, as declared. Never drops one."""
+        """Take messages, in order; wait for room or raise QueueFull, as declared. Never drops one.
+
+        Those that wait are served in the order in which they came. A publisher that is refused has published
+        nothing; one that is cancelled while it waits, the first part of its messages at most.
+        """
 
     def offer(self, messages: Sequence[Message]) -> int:
-        """Take as many of the messages as there is room for, from the first on; return how many. Never waits."""
+        """Take as many of the messages as there is room for, from the first on; return how many.
 
-    def room(self) -> int:
-        """How many messages :meth:`offer` would take now, if they are small."""
+        Never waits, and never overtakes a publisher that does: while one waits there is no room.
+        """
+
+    def room(self) -> Room:
+        """How much :meth:`offer` would take now. One message always fits into an empty queue."""
 
     def subscribe(self, receiver: Receiver) -> None:
         """Deliver to a receiver from now on."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
-from taskmill.queue.drivers.base import Receiver
-from taskmill.queue.errors import QueueFull
+from taskmill.queue.drivers.base import Receiver, Room
+from taskmill.queue.errors import QueueError, QueueFull
 from taskmill.queue.message import Message
 from taskmill.registry import Entry, EntryConfig
 from taskmill.supervisor import Context
@@ -24,11 +25,19 @@ class MemoryConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
         int, Meta(ge=1, le=10_000_000, description="Messages a queue holds: waiting, prefetched or running.")
     ] = 10_000
     max_bytes: Annotated[
-        Size, Meta(description="Bytes of bodies a queue holds; one message always fits.")
+        Size, Meta(description="Bytes of bodies a queue holds in memory; one message always fits.")
     ] = Size(2**26)
     when_full: Annotated[
         Literal["wait", "refuse"], Meta(description="What publishing to a full queue does. It never drops.")
     ] = "wait"
+
+
+@dataclass(slots=True, eq=False)
+class _Publisher:
+    """One that waits for room."""
+
+    left: list[Message]
+    admitted: asyncio.Future[None]
 
 
 class MemoryDriver:
@@ -71,59 +80,55 @@ class MemoryChannel:
         self._receivers: list[Receiver] = []
         self._length = 0  # waiting, held, running, or resting after a nack
         self._bytes = 0
-        self._publishers: deque[asyncio.Future[None]] = deque()  # those that wait for room
+        self._publishers: deque[_Publisher] = (
+            deque()
+        )  # those that wait for room, in the order of their coming
         self._timers: set[asyncio.TimerHandle] = set()
         self._pumping = False
+        self._closed = False
 
     @property
-    def capacity(self) -> int:
-        """How many messages it holds at most."""
-        return self._config.max_length
+    def capacity(self) -> Room:
+        """How much it holds at most."""
+        return Room(self._config.max_length, self._config.max_bytes)
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Take messages, in order; wait for room or raise QueueFull, as declared."""
-        if self._config.when_full == "refuse" and self.room() < len(messages):
+        if self._closed:
+            raise self._stopped()
+        if self._config.when_full == "refuse" and self._fitting(messages)[0] < len(messages):
             raise QueueFull(
-                f"queue {self._name} holds its `max_length` of {self._config.max_length} messages"
+                f"queue {self._name} has no room: it holds {self._length} messages of {self._bytes} bytes; "
+                f"`max_length` is {self._config.max_length} and `max_bytes` {self._config.max_bytes}"
             )
-        left = list(messages)
-        while left:
-            # Those that wait have come first: a newcomer may not overtake them.
-            if self._publishers or not self.offer(left[:1]):
-                turn = asyncio.get_running_loop().create_future()
-                self._publishers.append(turn)
-                try:
-                    await turn
-                finally:
-                    if turn in self._publishers:
-                        self._publishers.remove(turn)
-                if not self.offer(left[:1]):
-                    continue
-            del left[:1]
-            self._admit()
+        left = list(messages[self.offer(messages) :])
+        if not left:
+            return
+        publisher = _Publisher(left, asyncio.get_running_loop().create_future())
+        self._publishers.append(publisher)
+        self._admit()  # there is room again where a receiver has acked at once
+        try:
+            await publisher.admitted
+        finally:
+            if (
+                publisher in self._publishers
+            ):  # it was cancelled, and may have stood in the way of smaller ones
+                self._publishers.remove(publisher)
+                self._admit()
 
     def offer(self, messages: Sequence[Message]) -> int:
         """Take as many as there is room for, from the first on; return how many."""
-        taken = 0
-        for message in messages:
-            full = (
-                self._length >= self._config.max_length
-                or self._bytes + len(message.body) > self._config.max_bytes
-            )
-            if full and self._length:
-                break
-            self._length += 1
-            self._bytes += len(message.body)
-            self._waiting.append(message)
-            taken += 1
+        if self._publishers or self._closed:
+            return 0
+        taken = self._take(messages)
         self.pump()
         return taken
 
-    def room(self) -> int:
-        """How many small messages would be taken now."""
-        if self._bytes >= self._config.max_bytes:
-            return 0
-        return self._config.max_length - self._length
+    def room(self) -> Room:
+        """How much would be taken now."""
+        if self._publishers:
+            return Room(0, 0)
+        return Room(self._config.max_length - self._length, max(0, self._config.max_bytes - self._bytes))
 
     def subscribe(self, receiver: Receiver) -> None:
         """Deliver to a receiver from now on."""
@@ -161,18 +166,45 @@ class MemoryChannel:
         return self._length
 
     def close(self) -> None:
-        """Forget every message."""
+        """Forget every message, and let no publisher wait for what will not come."""
+        self._closed = True
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
         self._waiting.clear()
+        while self._publishers:
+            admitted = self._publishers.popleft().admitted
+            if not admitted.done():
+                admitted.set_exception(self._stopped())
+
+    def _fitting(self, messages: Sequence[Message]) -> tuple[int, int]:
+        """Return how many of the messages there is room for, from the first on, and their bytes."""
+        length, total = self._length, self._bytes
+        for message in messages:
+            size = _size(message)
+            if length and (
+                length >= self._config.max_length or total + size > self._config.max_bytes
+            ):  # one message always fits
+                break
+            length += 1
+            total += size
+        return length - self._length, total - self._bytes
+
+    def _take(self, messages: Sequence[Message]) -> int:
+        count, size = self._fitting(messages)
+        self._waiting.extend(messages[:count])
+        self._length += count
+        self._bytes += size
+        return count
 
     def _settled(self, message: Message, acknowledged: bool) -> None:
         if acknowledged:
             self._length -= 1
-            self._bytes -= len(message.body)
+            self._bytes -= _size(message)
             if self._publishers:
                 self._admit()
+            return
+        if self._closed:
             return
         loop = asyncio.get_running_loop()
 
@@ -185,9 +217,22 @@ class MemoryChannel:
         self._timers.add(timer)
 
     def _admit(self) -> None:
-        """Let the publisher that has waited longest look for room."""
+        """Take from those that wait for room, strictly in turn: nobody overtakes one whose message is large."""
         while self._publishers:
-            turn = self._publishers.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
+            publisher = self._publishers[0]
+            del publisher.left[: self._take(publisher.left)]
+            if publisher.left:
+                break
+            self._publishers.popleft()
+            if not publisher.admitted.done():
+                publisher.admitted.set_result(None)
+        self.pump()
+
+    def _stopped(self) -> QueueError:
+        return QueueError(f"queue {self._name} has stopped")
+
+
+def _size(message: Message) -> int:
+    """Return the memory that a body may take: text beyond ASCII up to four bytes a character."""
+    body = message.body
+    return len(body) if body.isascii() else 4 * len(body)

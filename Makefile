@@ -1,0 +1,61 @@
+# Everything a checkout can do. Needs Python 3.11 or newer and make; the rest is installed into .venv.
+
+PYTHON ?= python3
+ADDR ?= 127.0.0.1:8080
+DATA ?= data
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# What is not pinned here is not installed, build tools included.
+INSTALL := $(PIP) install --constraint constraints.txt --build-constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run check test bench load docs clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 15
+
+setup: $(VENV)/.installed ## Install Taskmill and its pinned dependencies into .venv
+
+# At a terminal the server gets a process group of its own, so that Ctrl-C asks it to stop and does not break make off.
+run: $(VENV)/.installed ## Start the built-in application (ADDR=127.0.0.1:8080 DATA=data)
+	@if [ -t 0 ]; then set -m; $(BIN)/taskmill run --addr $(ADDR) --data $(DATA) $(ARGS); \
+	else exec $(BIN)/taskmill run --addr $(ADDR) --data $(DATA) $(ARGS); fi
+
+check: $(VENV)/.installed-test ## Check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check ## Check, then run every test (ARGS="tests/unit -x" for some)
+	$(BIN)/pytest $(ARGS)
+
+bench: $(VENV)/.installed-bench ## Measure, print one table and keep it in bench/out (ARGS=--quick)
+	$(BIN)/python -m bench $(ARGS)
+
+load: $(VENV)/.installed-bench ## Run k6.js with the real k6 against a server of its own
+	$(BIN)/python -m bench.load
+
+docs: $(VENV)/.installed ## Write docs/reference/kinds.md anew
+	$(BIN)/python docs/reference/generate.py
+
+clean: ## Remove what this file makes; data stays
+	rm -rf $(VENV) build dist src/*.egg-info bench/out .*_cache .hypothesis
+	find bench docs examples src tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "Taskmill needs Python 3.11 or newer, and `$(PYTHON)` is older: name another with `make PYTHON=python3.12`")'
+	@echo "Setting up $(VENV), which takes a moment the first time"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --constraint constraints.txt pip
+	@$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.installed-%: $(VENV)/.installed
+	@echo "Installing what \`$*\` needs"
+	@$(INSTALL) --group $*
+	@touch $@
