@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 from bench import backlog, latency, submit
 from bench.constant import Constant
@@ -26,14 +27,29 @@ WAYS = {  # action, how it reads, goal for completed / constant
     "noop_def": ("def, worker processes", 0.25),
 }
 MORE = "noop_def, more at once"
+NGINX = "constant, nginx"
+CELERY = {fsync: f"FastAPI + Celery + Redis, appendfsync {fsync}" for fsync in ("always", "everysec")}
 CONSTANT, DIRECT = "constant, ASGI", "constant, direct"
 WIDE = ("-o", "app:task_consumer:concurrency=10", "-o", "app:task_consumer:prefetch=100")
 PAUSED = ("-o", "app:task_consumer:lifecycle.auto_start=false")
+
+
+def celery(fsync: str) -> Target:
+    from bench.peers.celery_stack import CeleryStack  # noqa: PLC0415 - it may not be installed
+
+    return CeleryStack(fsync)
+
+
+PEERS: dict[str, Callable[[], Target]] = {  # may be missing: the rest is still worth having
+    NGINX: Nginx,
+    **{name: partial(celery, fsync) for fsync, name in CELERY.items()},
+}
 TARGETS: dict[str, tuple[Callable[[], Target], str]] = {  # what is measured in each round, and its action
     CONSTANT: (Constant, "uppercase"),
     DIRECT: (ConstantDirect, "uppercase"),
     **{action: (Taskmill, action) for action in WAYS},
     MORE: (lambda: Taskmill(options=WIDE), "noop_def"),
+    **{name: (peer, "uppercase") for name, peer in PEERS.items()},
 }
 DOCUMENT = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
@@ -47,32 +63,53 @@ def median(samples: list[Sample], figure: Callable[[Sample], float]) -> float:
     return statistics.median(map(figure, samples))
 
 
-def submit_rows(seconds: int, rounds: int) -> Iterator[Row]:
-    """Ask how many tasks a second, each target once a round, so that a slow minute hits all alike."""
+def rounds_of(seconds: int, rounds: int) -> dict[str, list[Sample]]:
+    """Load each target once a round, so that a slow minute hits all alike."""
     samples: dict[str, list[Sample]] = {name: [] for name in TARGETS}
     for number in range(rounds):
         for name, (target, action) in TARGETS.items():
             say(f"round {number + 1} of {rounds}: {name}, {seconds} s")
-            samples[name].append(submit.measure(target(), seconds, action))
+            try:
+                samples[name].append(submit.measure(target(), seconds, action))
+            except (ImportError, FileNotFoundError) as error:
+                if name not in PEERS:
+                    raise
+                say(f"{name} is not measured: {error}")
+    return samples
 
-    def ratio(name: str) -> float:
-        pairs = zip(samples[name], samples[CONSTANT], strict=True)
-        return statistics.median(one.completed_rate / ceiling.completed_rate for one, ceiling in pairs)
 
-    yield from measured_peer(lambda: nginx_rows(seconds))
-    for name in (CONSTANT, DIRECT):
-        measured = f"{median(samples[name], lambda s: s.completed_rate):,.0f} answers/s"
-        yield Row("submit", name, measured, f"{ratio(name):.2f} x constant")
+def submit_rows(seconds: int, rounds: int) -> Iterator[Row]:
+    """Ask how many tasks a second, beside constant answers and the usual stack."""
+    samples = rounds_of(seconds, rounds)
+
+    def ratio(name: str, other: str) -> float:
+        pairs = zip(samples[name], samples[other], strict=True)
+        return statistics.median(one.completed_rate / beside.completed_rate for one, beside in pairs)
+
+    def against(name: str) -> str:
+        return f"{ratio(name, CONSTANT):.2f} x ASGI, {ratio(name, DIRECT):.2f} x direct"
+
+    for name in (CONSTANT, DIRECT, NGINX):
+        if samples[name]:
+            measured = f"{median(samples[name], lambda s: s.completed_rate):,.0f} answers/s"
+            yield Row("submit", name, measured, against(name))
     for action, (case, bound) in WAYS.items():
-        value = ratio(action)
-        goal = Goal(">=", bound, " x constant")
-        yield Row("submit", case, rates(samples[action]), f"{value:.2f} x constant", goal, value)
+        goal = Goal(">=", bound, " x ASGI")
+        yield Row("submit", case, rates(samples[action]), against(action), goal, ratio(action, CONSTANT))
         yield from cost_rows(case, samples[action], Goal("<=", 40, " µs"))
     case = f"{WAYS['noop_def'][0]}, concurrency 10, prefetch 100"
-    yield Row("submit", case, rates(samples[MORE]), f"{ratio(MORE):.2f} x constant")
-    ours = {case: median(samples[action], lambda s: s.completed_rate) for action, (case, _) in WAYS.items()}
-    for fsync in ("always", "everysec"):
-        yield from measured_peer(lambda fsync=fsync: celery_rows(fsync, seconds, ours))
+    yield Row("submit", case, rates(samples[MORE]), against(MORE))
+    for fsync, stack in CELERY.items():
+        if not samples[stack]:
+            yield Row("submit", stack, "not measured")
+            continue
+        yield Row("submit", stack, rates(samples[stack]), against(stack))
+        yield from cost_rows(stack, samples[stack])
+        for action, (case, _) in WAYS.items():
+            same = action == "noop_inline" and fsync == "always"  # the goal compares what promises the same
+            value = ratio(action, stack)
+            goal = Goal(">=", 40, " x Celery") if same else None
+            yield Row(f"against Celery, {fsync}", case, "", f"{value:.1f} x Celery", goal, value)
 
 
 def rates(samples: list[Sample]) -> str:
@@ -87,34 +124,6 @@ def cost_rows(case: str, samples: list[Sample], goal: Goal | None = None) -> Ite
     yield Row("CPU a task", case, f"{cpu:,.1f} µs", "", goal, cpu)
     if refused := sum(s.load.refused + s.load.broken for s in samples):
         yield Row("refused", case, f"{refused:,} requests")
-
-
-def measured_peer(ask: Callable[[], Iterator[Row]]) -> Iterator[Row]:
-    """Say why a peer is not measured where it is not installed: the rest is still worth having."""
-    try:
-        yield from ask()
-    except (ImportError, FileNotFoundError) as error:
-        yield Row("submit", "a peer", f"not measured: {error}")
-
-
-def nginx_rows(seconds: int) -> Iterator[Row]:
-    say(f"{Nginx.name}, {seconds} s")
-    yield Row("submit", Nginx.name, f"{submit.measure(Nginx(), seconds).completed_rate:,.0f} answers/s")
-
-
-def celery_rows(fsync: str, seconds: int, ours: dict[str, float]) -> Iterator[Row]:
-    from bench.peers.celery_stack import CeleryStack  # noqa: PLC0415 - it may not be installed
-
-    stack = CeleryStack(fsync)
-    say(f"{stack.name}, {seconds} s")
-    sample = submit.measure(stack, seconds)
-    yield Row("submit", stack.name, rates([sample]))
-    yield from cost_rows(stack.name, [sample])
-    for case, rate in ours.items():
-        ratio = rate / sample.completed_rate
-        same = case == "inline" and fsync == "always"  # the same promise, and no process between
-        goal = Goal(">=", 40, " x Celery") if same else None
-        yield Row(f"against Celery, {fsync}", case, "", f"{ratio:.1f} x Celery", goal, ratio)
 
 
 def latency_rows(samples: int) -> Iterator[Row]:
@@ -162,12 +171,12 @@ def main() -> None:
     print(f"\n{heading}\n\n{table}")
     out = ROOT / "bench" / "out" / "results.md"
     out.parent.mkdir(exist_ok=True)
-    mode = "a quick run" if quick else "a full run"
-    taken = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {mode} of {(time.monotonic() - started) / 60:.0f} min"
+    mode = f"a run with `{' '.join(sys.argv[1:])}`" if sys.argv[1:] else "a full run"
+    taken = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {mode}, {(time.monotonic() - started) / 60:.0f} min"
     report = f"Taken {taken}.\nMachine: {heading}.\nVersions: {versions()}.\n\n{table}"
     out.write_text(report)
     say(f"written to {out.relative_to(ROOT)}")
-    if not quick and options.only is None:
+    if not sys.argv[1:]:  # nothing was left out or made shorter
         publish(report)
 
 

@@ -31,7 +31,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
 class Constant(Target):
     """uvicorn with uvloop and httptools, one process."""
 
-    name = "constant 202, ASGI"
+    name = "constant, ASGI"
 
     def start(self) -> None:
         command = [sys.executable, "-m", "uvicorn", "bench.constant:app", "--port", str(self.port)]

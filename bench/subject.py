@@ -49,7 +49,7 @@ class ConstantDirect(Taskmill):
     """Taskmill's HTTP server with a direct handler that answers a constant 202."""
 
     def __init__(self) -> None:
-        super().__init__("constant 202, direct handler", CONSTANT_APP)
+        super().__init__("constant, direct", CONSTANT_APP)
 
     def settled(self) -> bool:
         return True

@@ -6,7 +6,9 @@ import psutil
 
 from taskmill.application import BUILTIN
 
-HEADER = "import asyncio, os, signal, sys, threading, time\nfrom typing import Any\nfrom taskmill import action\n"
+HEADER = (
+    "import asyncio, os, signal, sys, threading, time\nfrom typing import Any\nfrom taskmill import action\n"
+)
 
 
 def application(directory: Path, actions: str) -> Path:

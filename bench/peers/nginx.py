@@ -22,7 +22,7 @@ http {{
 class Nginx(Target):
     """One worker; the body is read and thrown away."""
 
-    name = "constant 202, nginx"
+    name = "constant, nginx"
 
     def start(self) -> None:
         program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")

@@ -40,8 +40,8 @@ BUILTIN: Final = Path(__file__).parent / "builtin"
 
 
 def find(directory: Path) -> Path:
-    """Return the directory if an application stands in it, or that of the built-in one."""
-    return directory if (directory / "_index.yaml").is_file() else BUILTIN
+    """Return the directory, or that of the built-in application where none stands in the current one."""
+    return BUILTIN if directory == Path() and not Path("_index.yaml").is_file() else directory
 
 
 def read(directory: Path, overrides: Sequence[str] = ()) -> Registry:

@@ -34,7 +34,7 @@ app = typer.Typer(
 
 Directory = Annotated[
     Path,
-    typer.Argument(help="The application: where its `_index.yaml` is. Without one there, the built-in one."),
+    typer.Argument(help="The application: where its `_index.yaml` is. Without one here, the built-in one."),
 ]
 Overrides = Annotated[
     list[str],
@@ -182,9 +182,10 @@ def _greet(registry: Registry, supervisor: Supervisor, data: Path, seconds: floa
         if entry.kind == HttpService.kind:
             host = entry.config.addr.rpartition(":")[0]
             url = f"http://{host}:{supervisor.get(entry.id, HttpService).port}"
-            typer.echo(
-                f"Taskmill listens on {url}. Try:\n"
-                f'  curl {url}/tasks -d \'{{"action": "uppercase", "data": {{"text": "hello"}}}}\' '
-                f"-H 'Content-Type: application/json'\n"
-                f"  curl {url}/tasks"
-            )
+            typer.echo(f"Taskmill listens on {url}")
+            if registry.directory == application.BUILTIN:
+                typer.echo(
+                    f'Try:\n  curl {url}/tasks -d \'{{"action": "uppercase", "data": {{"text": "hello"}}}}\' '
+                    f"-H 'Content-Type: application/json'\n"
+                    f"  curl {url}/tasks"
+                )

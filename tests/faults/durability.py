@@ -110,12 +110,14 @@ class Row:
 WORDS = {0: "queued", 2: "running", 3: "completed", 4: "failed"}
 
 
-def rows(data: Path) -> dict[str, Row]:
+def rows(data: Path, *, must_exist: bool = True) -> dict[str, Row]:
     """Read all tasks out of a database that no server has open, after an integrity check."""
     connection = apsw.Connection(str(data / "tasks.db"))
     try:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         found: dict[str, Row] = {}
+        if not must_exist and not connection.table_exists(None, "task"):
+            return found
         for id_, status, attempt, *texts in connection.execute(
             "SELECT id, status, attempt, data, result, error FROM task"
         ):

@@ -8,77 +8,18 @@ whose handler is ``direct``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from uvicorn.protocols.http.flow_control import FlowControl
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from taskmill.http.exchange import JSON, Exchange
 from taskmill.http.problem import MEDIA_TYPE, problem
+from taskmill.http.wire import ConnectionExchange, Flow, response
 
 if TYPE_CHECKING:
     from taskmill.http.service import HttpService
 
-_STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
-
-
-def response(status: int, date: bytes, media_type: bytes, body: bytes, headers: bytes = b"") -> bytes:
-    """Return a whole HTTP/1.1 answer. ``headers`` are whole lines, whose values never come from a client."""
-    return b"%bdate: %b\r\ncontent-type: %b\r\ncontent-length: %d\r\n%b\r\n%b" % (
-        _STATUS_LINES[status], date, media_type, len(body), headers, body,
-    )  # fmt: skip
-
-
-class _Ignored:
-    """Stands where uvicorn has the event that wakes a coroutine; a direct exchange has none to wake."""
-
-    def set(self) -> None:
-        """Do nothing."""
-
-
-class ConnectionExchange(Exchange):
-    """An exchange over a connection. It stands in the place of uvicorn's request cycle and has its fields."""
-
-    __slots__ = ("connection", "disconnected", "handler", "keep_alive", "more_body", "response_complete")
-    message_event: ClassVar[_Ignored] = _Ignored()
-
-    def __init__(self, connection: Connection, handler: Callable[[Exchange], None], keep_alive: bool) -> None:
-        self.connection = connection
-        self.handler = handler
-        self.keep_alive = keep_alive
-        self.headers = connection.headers
-        self.body = b""
-        self.more_body = True
-        self.response_complete = False
-        self.disconnected = False
-
-    def reply(self, status: int, body: bytes, media_type: bytes = JSON, headers: bytes = b"") -> None:
-        """Write the answer, and let the connection go on with the next request."""
-        self.response_complete = True
-        connection = self.connection
-        if self.disconnected or connection.transport.is_closing():
-            return
-        if not self.keep_alive:
-            headers += b"connection: close\r\n"
-        connection.transport.write(response(status, connection.service.date, media_type, body, headers))
-        if not self.keep_alive:
-            connection.transport.close()
-        connection.on_response_complete()
-
-
-class _Flow(FlowControl):
-    """Reads on once the client has read its answers and none of its requests waits for its turn."""
-
-    def __init__(self, transport: Any, pipeline: Sized) -> None:
-        super().__init__(transport)
-        self._pipeline = pipeline
-
-    def resume_reading(self) -> None:
-        """Read on, unless there is a reason not to."""
-        if not self.write_paused and not self._pipeline:
-            super().resume_reading()
+CLOSING = 2.0  # seconds for a client to take its last answer
 
 
 class Connection(HttpToolsProtocol):
@@ -90,7 +31,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Take a new client, or turn it away at once where there are too many."""
         super().connection_made(transport)
-        self.flow = _Flow(transport, self.pipeline)
+        self.flow = Flow(transport, self.pipeline)
         # When the request that is being received must be whole, or an idle connection is closed; never
         # while a request is being answered.
         self.deadline = self.service.now + self.service.timeouts.request
@@ -98,9 +39,7 @@ class Connection(HttpToolsProtocol):
         self.refusal = b""  # waits until the requests before the refused one are answered
         self.advancing = False
         self.in_head = True  # of a request, or between two
-        self.head_size = (
-            0  # and, once in the body, how much came since that is none of it: chunk sizes, trailers
-        )
+        self.head_size = 0  # within a body, what came since that is none of it: chunk sizes, trailers
         self.body_size = 0
         if len(self.connections) > self.service.max_connections:
             self.refuse(503, "The server has as many connections as it may hold; try again in a second.")
@@ -112,7 +51,7 @@ class Connection(HttpToolsProtocol):
         if self.in_head and self.head_size == 0:
             self.deadline = self.service.now + self.service.timeouts.request
         self.head_size += len(data)
-        super().data_received(data)
+        self._feed(data)
         if self.head_size > self.service.limits.headers and not self.refused:
             self._refuse_head()
 
@@ -121,6 +60,7 @@ class Connection(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self.hosts = 0
+        self.upgrade = False
         self.expect_100_continue = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -132,10 +72,15 @@ class Connection(HttpToolsProtocol):
             self.hosts += 1
         elif name == b"expect":
             self.expect_100_continue = value.lower() == b"100-continue"
+        elif name == b"upgrade":
+            self.upgrade = True
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Choose the way of a request: refused, direct, or through the ASGI application."""
+        self.upgrade = self.upgrade and self.parser.should_upgrade()
+        if self.upgrade:  # it comes again, without
+            return
         self.in_head = False
         self.body_size = 0
         if self.refused or self._head_refused():
@@ -145,9 +90,7 @@ class Connection(HttpToolsProtocol):
         if handler is None:
             self._begin_asgi()
             return
-        # A parser that has met an `Upgrade` reads no more, so that is answered as any request, and the last.
-        keep_alive = self.parser.should_keep_alive() and not self.parser.should_upgrade()
-        exchange = ConnectionExchange(self, handler, keep_alive)
+        exchange = ConnectionExchange(self, handler, self.parser.should_keep_alive())
         waiting = self.cycle is not None and not self.cycle.response_complete
         self.cycle = exchange
         if waiting:
@@ -172,7 +115,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Handle a request that has come whole."""
-        if self.refused:
+        if self.refused or self.upgrade:
             return
         self.deadline = math.inf
         self.in_head = True
@@ -183,7 +126,7 @@ class Connection(HttpToolsProtocol):
             return
         exchange.more_body = False
         if not (self.pipeline and cast(Any, self.pipeline[0][0]) is exchange):
-            exchange.handler(exchange)
+            exchange.handle()
 
     def on_response_complete(self) -> None:
         """Start the next pipelined request, or wait for one. The service's sweep replaces uvicorn's timers."""
@@ -206,11 +149,6 @@ class Connection(HttpToolsProtocol):
         """The client reads again."""
         super().resume_writing()
         self.flow.resume_reading()
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
-        """Answer what the parser could not read."""
-        if not self.refused:
-            self.refuse(400, "This is no valid HTTP/1.1 request.")
 
     def refuse(self, status: int, detail: str) -> None:
         """Answer with a problem, after the answers that are due before it, and close.
@@ -278,9 +216,24 @@ class Connection(HttpToolsProtocol):
         if type(cycle) is not ConnectionExchange:
             super()._start_asgi_task(cycle, app)
         elif not cycle.more_body:
-            cycle.handler(cycle)
+            cycle.handle()
         elif self.expect_100_continue:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # No other protocol is spoken here, and a client may ask for one without need of it. The parser
+            # reads no body of such a request, so it gets the head again, without the question.
+            lines = [b"%b: %b\r\n" % pair for pair in self.headers if pair[0] != b"upgrade"]
+            version = self.parser.get_http_version().encode()
+            head = b"%b %b HTTP/%b\r\n%b\r\n" % (self.parser.get_method(), self.url, version, b"".join(lines))
+            self.parser = httptools.HttpRequestParser(self)
+            self._feed(head + data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            if not self.refused:
+                self.refuse(400, "This is no valid HTTP/1.1 request.")
 
     def _begin_asgi(self) -> None:
         url, headers, expects = self.url, self.headers, self.expect_100_continue
@@ -288,8 +241,6 @@ class Connection(HttpToolsProtocol):
         self.url, self.expect_100_continue = url, expects
         self.headers.extend(headers)
         super().on_headers_complete()
-        if self.parser.should_upgrade():
-            self.cycle.keep_alive = False
 
     def _head_refused(self) -> bool:
         limits = self.service.limits

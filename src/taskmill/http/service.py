@@ -7,7 +7,7 @@ import logging
 import resource
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from email.utils import formatdate
 from typing import Annotated, Any, ClassVar, cast
@@ -16,7 +16,7 @@ import uvicorn
 from msgspec import Meta, Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -24,7 +24,7 @@ from taskmill.http.connection import Connection
 from taskmill.http.exchange import Exchange
 from taskmill.http.problem import MEDIA_TYPE, BadRequest, problem
 from taskmill.http.routing import ASGIHandler, MethodTable
-from taskmill.registry import Entry, EntryConfig
+from taskmill.registry import Entry, EntryConfig, Mistake
 from taskmill.supervisor import Context, SupervisorError
 from taskmill.units import Duration, Size
 
@@ -83,6 +83,13 @@ class HttpService:
         self._server: uvicorn.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
+    @classmethod
+    def check(cls, entry: Entry[Any]) -> Iterator[Mistake]:
+        """Find a port that there cannot be: the system would quietly take another."""
+        port = int(entry.config.addr.rpartition(":")[2])
+        if port > 65_535:
+            yield Mistake("addr", f"port {port} is above 65535")
+
     def route(
         self, method: str, path: str, handler: ASGIHandler, direct: Callable[[Exchange], None] | None
     ) -> None:
@@ -100,13 +107,17 @@ class HttpService:
         app = Starlette(
             routes=[Route(path, table) for path, table in self._paths.items()],
             exception_handlers={
-                HTTPException: cast(Any, _http_error), BadRequest: cast(Any, _bad_request), 500: _server_error,
+                HTTPException: cast(Any, _http_error), BadRequest: cast(Any, _bad_request),
+                ClientDisconnect: _gone, 500: _server_error,
             },
         )  # fmt: skip
+        app.router.redirect_slashes = False  # to wherever the Host header says
         protocol = type("ServiceConnection", (Connection,), {"service": self})
         config = uvicorn.Config(
             app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
-            date_header=True, backlog=2048, timeout_graceful_shutdown=max(1, int(self._config.lifecycle.stop_timeout)),
+            date_header=True, backlog=2048,
+            # What is left of the time allowed is for cutting off who does not read his answer.
+            timeout_graceful_shutdown=int(self._config.lifecycle.stop_timeout * 0.8),
         )  # fmt: skip
         config.load()
         server = uvicorn.Server(config)
@@ -181,6 +192,10 @@ async def _http_error(_: Request, error: HTTPException) -> Response:
 async def _bad_request(_: Request, error: BadRequest) -> Response:
     body = problem(error.status, error.detail, error.errors)
     return Response(body, error.status, media_type=MEDIA_TYPE.decode())
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    return Response()  # nobody reads it; it is no error of the server's
 
 
 async def _server_error(request: Request, error: Exception) -> Response:

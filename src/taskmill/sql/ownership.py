@@ -53,11 +53,16 @@ class Ownership:
         self.killed = not self._note.clean  # the last owner had no time to close the database
         try:
             self._look_for(database)
+            self._note.pid = os.getpid()
+            self._write()
         except DatabaseDamaged:
             os.close(self._descriptor)
             raise
-        self._note.pid = os.getpid()
-        self._write()
+        except OSError as error:
+            os.close(self._descriptor)
+            raise DatabaseError(
+                f"{self._path} cannot be written ({error.strerror}): make room on its disk"
+            ) from None
 
     def opened(self) -> None:
         """Note that the database holds data and is open: from now on its write-ahead log belongs to it."""

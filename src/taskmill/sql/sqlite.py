@@ -20,7 +20,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from taskmill.registry import Entry, EntryConfig
 from taskmill.sql import access
-from taskmill.sql.errors import DatabaseDamaged
+from taskmill.sql.errors import DatabaseDamaged, DatabaseError
 from taskmill.sql.ownership import Ownership
 from taskmill.sql.sqlite_file import SqliteTransactor, explain, open_reader, open_writer
 from taskmill.sql.writer import Writer
@@ -152,6 +152,7 @@ class SqliteDatabase:
                 raise explained from error
 
     def _damaged(self, error: DatabaseDamaged) -> None:
+        self.writer.damage = error  # also where a read has found it
         self._context.fail(self.id, error)
 
     def _close(self, connection: apsw.Connection) -> None:
@@ -160,10 +161,13 @@ class SqliteDatabase:
         clean = False
         if self._ownership is not None:
             try:
-                self._transactor.checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                if self.writer.damage is None:
+                    self._transactor.checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                else:  # leave the files as they are
+                    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
                 connection.close()
                 clean = not Path(self.path + "-wal").exists()
-            except apsw.Error:
+            except (apsw.Error, DatabaseError):
                 logger.exception(
                     "%s was not closed cleanly; its write-ahead log keeps what it needs", self.path
                 )

@@ -22,12 +22,13 @@ BUSY_MS = 5_000  # for a backup or a shell that holds the file for a moment
 
 # What a failed write may be followed by: SQLite has rolled it back, and it may work the next time.
 _PASSING = (apsw.FullError, apsw.BusyError, apsw.LockedError)
+_NO_ROOM = (apsw.SQLITE_IOERR_WRITE, apsw.SQLITE_IOERR_SHMSIZE)
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError)
 
 
 def explain(error: apsw.Error, path: str) -> DatabaseError:
     """Turn SQLite's error into what is to be done about it."""
-    if isinstance(error, apsw.FullError) or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_WRITE:
+    if isinstance(error, apsw.FullError) or getattr(error, "extendedresult", 0) in _NO_ROOM:
         return DatabaseUnavailable(
             f"the disk of {path} is full or refuses writes: make room; it goes on by itself"
         )
@@ -116,7 +117,7 @@ class SqliteTransactor:
             connection.execute("BEGIN IMMEDIATE")
             for sql, rows in groups:
                 connection.executemany(sql, rows)
-        except apsw.Error:  # the thread meets it again, with time to wait, and explains it
+        except Exception:  # the thread meets it again, with time to wait, and explains it
             self._roll_back()
             return False
         finally:
@@ -133,9 +134,11 @@ class SqliteTransactor:
                 connection.executemany(sql, rows)
             values = [self._attempt(call) for call in calls]
             connection.execute("COMMIT")
-        except apsw.Error as error:
+        except Exception as error:  # also of a value that cannot be bound, which is no error of SQLite
             self._roll_back()
-            raise explain(error, self._path) from error
+            if isinstance(error, apsw.Error):
+                raise explain(error, self._path) from error
+            raise
         return values
 
     def upkeep_due(self) -> bool:
@@ -148,9 +151,13 @@ class SqliteTransactor:
 
     def checkpoint(self, mode: int) -> None:
         """Move what readers let go of the write-ahead log into the database."""
-        with suppress(apsw.BusyError, apsw.LockedError, apsw.FullError):
+        try:
             self._connection.wal_checkpoint(mode=mode)
             self._log_pages = 0
+        except apsw.Error as error:
+            explained = explain(error, self._path)
+            if not isinstance(explained, DatabaseUnavailable):
+                raise explained from error
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from taskmill.sql.errors import DatabaseDamaged
+from taskmill.sql.errors import DatabaseDamaged, DatabaseUnavailable
 
 W = TypeVar("W")
 T = TypeVar("T")
@@ -89,6 +89,22 @@ class _Batch:
     calls: list[tuple[Callable[[Any], Any], asyncio.Future[Any]]]
     staged: bool = False  # the groups have been run already
 
+    def parts(self) -> list[_Batch]:
+        """Divide the batch in two, in order; empty where that would part nothing."""
+        if self.groups and self.calls:
+            return [_Batch(self.groups, []), _Batch([], self.calls)]
+        rows = [
+            (lane, [row], [waiter])
+            for lane, rows, waiters in self.groups
+            for row, waiter in zip(rows, waiters, strict=True)
+        ]
+        middle = len(rows) // 2
+        return [_Batch(rows[:middle], []), _Batch(rows[middle:], [])] if middle else []
+
+
+# A batch, what its calls returned, and why it could not be committed.
+_Outcome = tuple[_Batch, list[Any], Exception | None]
+
 
 class Writer:
     """The one place where a database is written: batches from the loop, one transaction at a time.
@@ -102,7 +118,8 @@ class Writer:
         self, transactor: Transactor, limit: int, on_damage: Callable[[DatabaseDamaged], None]
     ) -> None:
         self.loop = asyncio.get_running_loop()
-        self.error: Exception | None = None  # why the last commit failed
+        self.error: Exception | None = None  # why the last commit failed, if not for its rows
+        self.damage: DatabaseDamaged | None = None  # after which nothing is written any more
         self._transactor = transactor
         self.limit = limit
         self._on_damage = on_damage
@@ -152,7 +169,7 @@ class Writer:
         groups = [(lane, *lane.take()) for lane in self._lanes if lane.rows]
         calls, self._calls = self._calls, []
         if groups or calls:
-            staged = bool(groups) and not self._upkeep
+            staged = bool(groups) and not self._upkeep and self.damage is None
             if staged:
                 staged = self._transactor.stage([(lane.sql, rows) for lane, rows, _ in groups])
             self._inbox.put(_Batch(groups, calls, staged))
@@ -162,25 +179,46 @@ class Writer:
 
     def _work(self) -> None:
         while (batch := self._inbox.get()) is not None:
-            error: Exception | None = None
-            values: list[Any] = []
-            groups = [] if batch.staged else [(lane.sql, rows) for lane, rows, _ in batch.groups]
-            try:
-                values = self._transactor.commit(groups, [call for call, _ in batch.calls])
-            except Exception as caught:
-                error = caught
-            self._upkeep = self._transactor.upkeep_due()
-            self.loop.call_soon_threadsafe(self._committed, batch, values, error)
+            outcomes = self._commit(batch)
+            self._upkeep = self.damage is None and self._transactor.upkeep_due()
+            self.loop.call_soon_threadsafe(self._committed, outcomes)
             if self._upkeep:
-                self._transactor.upkeep()
+                try:
+                    self._transactor.upkeep()
+                except DatabaseDamaged as error:
+                    self._damaged(error)
                 self._upkeep = False
 
-    def _committed(self, batch: _Batch, values: list[Any], error: Exception | None) -> None:
-        self.error = error
-        if isinstance(error, DatabaseDamaged):
-            self._on_damage(error)
+    def _commit(self, batch: _Batch) -> list[_Outcome]:
+        """Commit a batch. Where a row is at fault, not the disk, ever smaller parts: it fails alone."""
+        if self.damage is not None:  # what a flush failed for is never tried again
+            return [(batch, [], self.damage)]
+        groups = [] if batch.staged else [(lane.sql, rows) for lane, rows, _ in batch.groups]
+        try:
+            values = self._transactor.commit(groups, [call for call, _ in batch.calls])
+        except DatabaseUnavailable as error:
+            return [(batch, [], error)]
+        except DatabaseDamaged as error:
+            self._damaged(error)
+            return [(batch, [], error)]
+        except Exception as error:
+            parts = batch.parts()
+            return [outcome for part in parts for outcome in self._commit(part)] or [(batch, [], error)]
+        return [(batch, values, None)]
+
+    def _damaged(self, error: DatabaseDamaged) -> None:
+        self.damage = error
+        self.loop.call_soon_threadsafe(self._on_damage, error)
+
+    def _committed(self, outcomes: list[_Outcome]) -> None:
+        last = outcomes[-1][2]
+        self.error = self.damage or (last if isinstance(last, DatabaseUnavailable) else None)
         # The next batch is sent off first: the thread flushes it while this one's waiters are served.
         self._take()
+        for batch, values, error in outcomes:
+            self._settle(batch, values, error)
+
+    def _settle(self, batch: _Batch, values: list[Any], error: Exception | None) -> None:
         for lane, rows, waiters in batch.groups:
             lane.settle(rows, waiters, error)
         for index, (_, future) in enumerate(batch.calls):

@@ -18,6 +18,7 @@ ANY = "*"  # the name of the action that takes every name that is not registered
 RESULT_LIMIT = 8 * 2**20  # bytes
 
 _PLAIN = {str, int, float, bool, type(None), list, tuple}  # told apart from mappings at once
+_HARMLESS = {str, int, bool, type(None)}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -103,30 +104,42 @@ def encode_result(value: object) -> bytes:
     Raises:
         ResultError: JSON cannot say it, or it is too long.
     """
+    harmless = type(value) in _HARMLESS
     if type(value) in _PLAIN or not (isinstance(value, Mapping | msgspec.Struct) or is_dataclass(value)):
         value = {"output": value}
     try:
         encoded = _encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ResultError(f"the action returned what JSON cannot say: {error}") from None
-    # msgspec writes NaN and infinity as null: what holds no null holds none of them.
-    if b"null" in encoded and not _finite(value):
-        raise ResultError("the action returned what JSON cannot say: NaN or infinity")
+    if not harmless and (wrong := _unsayable(value)):
+        raise ResultError(f"the action returned what JSON cannot say: {wrong}")
     if len(encoded) > RESULT_LIMIT:
         raise ResultError(f"the action returned {len(encoded)} bytes; a result may have {RESULT_LIMIT}")
     return encoded
 
 
-def _finite(value: object) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, Mapping):
-        return all(map(_finite, value.values()))
-    if isinstance(value, list | tuple | set | frozenset):
-        return all(map(_finite, value))
-    if isinstance(value, msgspec.Struct) or is_dataclass(value):
-        return _finite(asdict(value) if isinstance(value, msgspec.Struct) else vars(value))
-    return True
+def _unsayable(value: object) -> str:
+    """Name what msgspec would write though JSON has nothing for it: NaN and infinity as null, bytes as Base64."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if type(value) in _HARMLESS:
+            continue
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                return "NaN or infinity"
+        elif isinstance(value, bytes | bytearray | memoryview):
+            return "bytes; decode them, or encode them as text"
+        elif isinstance(value, Mapping):
+            pending += value
+            pending += value.values()
+        elif isinstance(value, list | tuple | set | frozenset):
+            pending += value
+        elif isinstance(value, msgspec.Struct):
+            pending += asdict(value).values()
+        elif is_dataclass(value):
+            pending += vars(value).values()
+    return ""
 
 
 def _data_type(function: Callable[..., Any], name: str) -> tuple[bool, Any]:

@@ -31,7 +31,7 @@ class Dispatcher:
     while they differ, the rows between them wait to be read.
     """
 
-    def __init__(self, store: Store[Any, Any], queue: Queue, catalog: Catalog) -> None:
+    def __init__(self, store: Store[Any], queue: Queue, catalog: Catalog) -> None:
         self._store = store
         self._queue = queue
         self._catalog = catalog
@@ -60,7 +60,8 @@ class Dispatcher:
             self._suspect = await self._store.nth_queued(capacity.messages)
         if running:
             logger.info("%d tasks were running when the last run ended; they run again", len(running))
-            self._resuming = asyncio.create_task(self._resume(self._messages(running, running[-1][0])))
+            messages = self._messages(running, running[-1][0])
+            self._resuming = asyncio.create_task(self._queue.channel.publish(messages))
         self.fill()
 
     def committed(self, messages: Sequence[TaskMessage]) -> None:
@@ -93,10 +94,6 @@ class Dispatcher:
             self._resuming.cancel()
         if self._reading is not None:
             await asyncio.wait([self._reading])
-
-    async def _resume(self, messages: Sequence[TaskMessage]) -> None:
-        await self._queue.channel.publish(messages)
-        self.fill()  # nothing had room while some of them waited for it
 
     async def _read(self, limit: int, max_bytes: int) -> None:
         newest = self._newest

@@ -10,7 +10,7 @@ from time import time
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import Select
+from sqlalchemy import CompoundSelect, Select
 
 from taskmill.sql import DatabaseUnavailable, SqliteDatabase
 from taskmill.tasks import statements
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 S = TypeVar("S")
 
 Row = tuple[Any, ...]
+Statement = Select[Any] | CompoundSelect[Any]
 Dispatchable = tuple[bytes, str, str, int]  # id, action, data, attempt
 
 _COMPLETED = Status.COMPLETED.value
@@ -134,7 +135,7 @@ class Store(Generic[S]):
         ((newest,),) = await self._read(statements.NEWEST_ID, {})
         return newest or b""
 
-    async def _read(self, statement: Select[Any], values: dict[str, Any]) -> list[Any]:
+    async def _read(self, statement: Statement, values: dict[str, Any]) -> list[Any]:
         sql, arguments = self.database.bind(statement, values)
         return await self.database.read(lambda connection: connection.execute(sql, arguments).fetchall())
 
@@ -167,5 +168,5 @@ class Store(Generic[S]):
 
 
 @cache
-def _page(status: bool, action: bool, cursor: bool) -> Select[Any]:
+def _page(status: bool, action: bool, cursor: bool) -> Statement:
     return statements.page(status=status, action=action, cursor=cursor)

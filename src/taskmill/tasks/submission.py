@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Annotated, Any
 
 import msgspec
@@ -12,12 +15,24 @@ from taskmill.http import BadRequest, FieldError
 from taskmill.registry import nearest
 from taskmill.tasks.catalog import Catalog, Registered
 
+DEPTH_LIMIT = (
+    100  # of data; most readers of JSON have a limit, and one task must not break a whole list for them
+)
+
+_NO_DATA = msgspec.Raw(b"{}")
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # not where the backslash is escaped itself
+
+
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+
 
 class Submission(msgspec.Struct, forbid_unknown_fields=True):
     """The body of ``POST /tasks``."""
 
     action: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-    data: msgspec.Raw = msgspec.Raw(b"{}")
+    data: msgspec.Raw = _NO_DATA
 
 
 _decode = msgspec.json.Decoder(Submission).decode
@@ -42,16 +57,20 @@ def read_submission(body: bytes, catalog: Catalog) -> tuple[Submission, Register
         raise _bad(error, "") from None
     except RecursionError:
         raise BadRequest("The body is nested too deeply.") from None
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"The body is not valid UTF-8: {error}.") from None
     try:
         decoded = registered.action.decode(submission.data)
+        _check_keys(body, submission.data)
+        _check_depth(bytes(submission.data))
     except msgspec.MsgspecError as error:
         raise _bad(error, "data") from None
     except (RecursionError, ValueError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise BadRequest("Mend the fields that `errors` names.", [FieldError("data", reason)]) from None
-    _check_keys(body, submission.data)
-    if b"\\u0000" in body:
-        raise BadRequest("Leave the character U+0000 out: not every database can store it.")
+    if b"\\u0000" in body and (nul := _NUL.search(body)):
+        place = FieldError("data", f"U+0000 at byte {nul.end() - 6} of the body")
+        raise BadRequest("Leave the character U+0000 out: not every database can store it.", [place])
     return submission, registered, decoded
 
 
@@ -59,22 +78,30 @@ def _check_keys(body: bytes, data: msgspec.Raw) -> None:
     """Refuse an object that has a key twice: what reads it next may take the other value.
 
     Where the envelope has two colons, for its two fields, and the data at most one, no key can be there
-    twice. Only other bodies are parsed again for it.
+    twice. Only other bodies are parsed again for it, and those with more than ASCII in their data: of what
+    the action skips, nobody has yet said that it is UTF-8.
     """
     inner = bytes(data)
     colons = inner.count(b":")
-    if colons <= 1 and body.count(b":") == colons + 2 and b'"data"' in body:
+    if colons <= 1 and body.count(b":") == colons + 2 and data is not _NO_DATA and inner.isascii():
         return
-    json.loads(body, object_pairs_hook=_unique, parse_int=str, parse_float=str)
+    json.loads(body.decode(), object_pairs_hook=_unique, parse_int=str, parse_float=str)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
         raise BadRequest("Give each key once.", [FieldError(twice, "given twice in one object")])
     return found
+
+
+def _check_depth(data: bytes) -> None:
+    """Raise RecursionError for valid JSON that is nested too deeply. Few brackets cannot be, wherever they stand."""
+    if data.count(b"[") + data.count(b"{") > DEPTH_LIMIT:
+        brackets = _STRING.sub(b"", data).translate(None, _NO_BRACKETS)
+        if max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > DEPTH_LIMIT:
+            raise RecursionError
 
 
 def _unknown(name: str, catalog: Catalog) -> BadRequest:

@@ -40,6 +40,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._running: dict[TaskMessage, asyncio.Task[None] | None] = {}
         self._noting = False
+        self._stopping = False
 
     def work(self, slot: Slot, message: Message | None = None) -> None:
         """Handle a slot's messages until it has none, or until one that takes its time has gone off.
@@ -61,6 +62,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Break off what still runs on the loop. Its attempts are taken back: they cost nothing."""
+        self._stopping = True
         tasks = [task for task in self._running.values() if task is not None]
         for task in tasks:
             task.cancel()
@@ -75,10 +77,10 @@ class Worker:
         action = message.registered.action
         try:
             result = encode_result(action.run(message.decoded or action.decode(message.body)))
-        except Exception as error:
+        except BaseException as error:  # `sys.exit` in an action ends its task, not the server
             self._store.fail(message, message.attempt, _described(error))
-            return
-        self._store.complete(message, result)
+        else:
+            self._store.complete(message, result)
         spent = time.time() * 1000 - message.started_at
         if spent > BLOCKING:
             logger.warning(
@@ -126,7 +128,9 @@ class Worker:
         action = message.registered.action
         try:
             result = encode_result(await action.run(message.decoded or action.decode(message.body)))
-        except Exception as error:
+        except BaseException as error:
+            if self._stopping and isinstance(error, asyncio.CancelledError):
+                raise
             self._store.fail(message, message.attempt, _described(error))
         else:
             self._store.complete(message, result)
@@ -202,8 +206,12 @@ class Worker:
             self._note_later()
 
 
-def _described(error: Exception) -> TaskError:
-    return _error(type(error).__qualname__, str(error), "".join(traceback.format_exception(error)))
+def _described(error: BaseException) -> TaskError:
+    try:
+        message = str(error)
+    except Exception:
+        message = "an error that cannot be shown as text"
+    return _error(type(error).__qualname__, message, "".join(traceback.format_exception(error)))
 
 
 def _error(type_: str, message: str, trace: str) -> TaskError:

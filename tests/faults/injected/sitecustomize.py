@@ -1,4 +1,4 @@
-"""Makes a server die at a named instant, or run under strace, without a hook in its source.
+"""Makes a server die at a named instant, run under strace or checkpoint often, without a hook in its source.
 
 Python imports this by itself where its folder stands in PYTHONPATH. It acts only in `taskmill run`, not in the
 worker processes that inherit the environment. If a name that it wraps is gone, the server does not start.
@@ -83,6 +83,10 @@ def described(value: Any) -> str:
 
 
 def install() -> None:
+    if pages := os.environ.get("CHECKPOINT_PAGES"):  # so that a short test sees many checkpoints
+        from taskmill.sql import sqlite_file
+
+        sqlite_file.CHECKPOINT_PAGES = int(pages)
     if INSTANT in ("before-commit", "after-commit"):
         at_commit("INSERT INTO task", MARK)
     elif INSTANT == "after-publish":
