@@ -31,13 +31,13 @@ def eventually(condition: Callable[[], T], timeout: float = 10.0) -> T:
 
 def require(program: str | None, hint: str) -> str:
     """Return a program that a test needs: without it, skip at the desk and fail in CI."""
-    if program:
-        return program
-    if os.environ.get("CI"):
-        raise AssertionError(f"missing in CI: {hint}")
-    import pytest
+    if not program:
+        if os.environ.get("CI"):
+            raise AssertionError(f"missing in CI: {hint}")
+        import pytest
 
-    pytest.skip(hint)
+        pytest.skip(hint)
+    return program
 
 
 class Answer:

@@ -3,7 +3,7 @@
 from taskmill.http import Exchange, direct
 
 BODY = b'{"id":"01980f6e-7a2b-7c3d-8e4f-5a6b7c8d9e0f","status":"queued"}'
-HEADERS = ((b"location", b"/tasks/01980f6e-7a2b-7c3d-8e4f-5a6b7c8d9e0f"),)
+HEADERS = b"location: /tasks/01980f6e-7a2b-7c3d-8e4f-5a6b7c8d9e0f\r\n"
 
 
 @direct

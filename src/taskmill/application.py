@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +47,12 @@ def find(directory: Path) -> Path:
 def read(directory: Path, overrides: Sequence[str] = ()) -> Registry:
     """Load and validate an application's registry; raise RegistryError with every mistake in it."""
     return load(directory, KINDS, overrides)
+
+
+def warnings(registry: Registry) -> Iterator[str]:
+    """Tell what is allowed and yet unwise: a kind may have a class method `warnings(entry)` for that."""
+    for entry in registry.entries.values():
+        yield from getattr(KINDS[entry.kind], "warnings", lambda _: ())(entry)
 
 
 def supervise(registry: Registry, data: Path) -> Supervisor:

@@ -83,6 +83,8 @@ def check(directory: Directory = Path(), override: Overrides = []) -> None:  # n
             after = ", ".join(sorted(registry.dependencies[entry.id]))
             table.add_row(str(step), entry.id, entry.kind, after)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
+    for warning in application.warnings(registry):
+        typer.echo(f"warning: {warning}", err=True)
 
 
 @app.callback(invoke_without_command=True)

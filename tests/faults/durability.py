@@ -13,7 +13,6 @@ from pathlib import Path
 from uuid import UUID
 
 import apsw
-import pytest
 from support import Server, eventually, require
 
 HERE = Path(__file__).parent
@@ -194,8 +193,7 @@ def small_disk(directory: Path, options: str) -> Iterator[Path]:
     directory.mkdir(exist_ok=True)
     command: Sequence[str] = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(directory)]
     mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"needs root to mount a small disk: {mounted.stderr}")
+    require("" if mounted.returncode else "mount", f"needs root to mount a small disk: {mounted.stderr}")
     try:
         yield directory
     finally:

@@ -45,7 +45,9 @@ class Disk:
         """Write what is left, had the power failed now."""
         into.mkdir()
         for path, file in self._files.items():
-            loses_name = not file.named and keep != "everything" and not (keep == "some" and choice.random() < 0.5)
+            loses_name = (
+                not file.named and keep != "everything" and not (keep == "some" and choice.random() < 0.5)
+            )
             gone = file.removed and (keep == "everything" or (keep == "some" and choice.random() < 0.5))
             if loses_name or gone:
                 continue

@@ -3,6 +3,7 @@
 import shutil
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -139,10 +140,8 @@ def test_F7_damage_found_while_running_ends_the_server(stopped: Path, tmp_path: 
         _flip_in_place(data / "tasks.db")
 
         def look() -> bool:
-            try:
+            with suppress(OSError):
                 server.get("/tasks?limit=1000")
-            except OSError:
-                pass
             return server.process.poll() is not None
 
         eventually(look)

@@ -4,7 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from durability import attached, check_kept, exit_of, rows, wait_drained
+from apps import application
+from durability import attached, check_kept, dying, exit_of, rows, wait_drained
 from support import Answer, Server, eventually, serving
 
 pytestmark = pytest.mark.fault
@@ -49,13 +50,13 @@ def test_F4_a_failed_flush_is_answered_with_503_and_ends_the_server(tmp_path: Pa
 
 def test_F4_a_result_whose_flush_fails_is_never_shown(tmp_path: Path) -> None:
     """The first flush, of the row, works; the second, of its result, fails."""
-    with serving(tmp_path) as server:
-        with attached(server, "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=2"):
-            text, answer = _post(server, "hello")
-            assert answer is not None
-            assert answer.status == 202
-            id_ = answer.json()["id"]
-            assert exit_of(server) == 1
+    second = ("-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=2")
+    with serving(tmp_path) as server, attached(server, *second):
+        _, answer = _post(server, "hello")
+        assert answer is not None
+        assert answer.status == 202
+        id_ = answer.json()["id"]
+        assert exit_of(server) == 1
     with serving(tmp_path) as server:
         assert server.ended(id_)["result"] == {"output": "HELLO"}
         assert server.terminate() == 0
@@ -64,8 +65,6 @@ def test_F4_a_result_whose_flush_fails_is_never_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", ["tasks.db", "tasks.db-wal"])
 def test_F4_a_checkpoint_whose_flush_fails_ends_the_server(tmp_path: Path, file: str) -> None:
     """Upkeep is no request: nobody waits for it, and yet its failure must not go by unseen."""
-    from durability import dying
-
     env = {**dying(""), "CHECKPOINT_PAGES": "1"}  # one after each commit
     nth = {"tasks.db-wal": 2, "tasks.db": 3}[file]  # the commit's own flush, the log's, the database's
     with serving(tmp_path, env=env) as server:
@@ -84,8 +83,6 @@ def test_F4_a_checkpoint_whose_flush_fails_ends_the_server(tmp_path: Path, file:
 
 def test_F4_nothing_is_accepted_after_a_failed_flush(tmp_path: Path) -> None:
     """While a running task keeps the server from ending, it stays up, says so and refuses."""
-    from apps import application
-
     gate = tmp_path / "gate"
     app = application(
         tmp_path / "app",

@@ -79,7 +79,9 @@ def test_F3_no_reader_sees_completed_before_the_result_is_flushed(recorded: Reco
 def _check_flushed_before(recorded: Recorded, texts: dict[str, bytes], answers: dict[str, Syscall]) -> None:
     log = str(recorded.data / "tasks.db-wal")
     writes = [call for call in recorded.calls if call.name == "pwrite64" and call.file == log]
-    flushes = [call for call in recorded.calls if call.name in FLUSHES and call.file == log and call.result == 0]
+    flushes = [
+        call for call in recorded.calls if call.name in FLUSHES and call.file == log and call.result == 0
+    ]
     written = _first_holding(writes, texts)
     for id_, answer in answers.items():
         row = written[id_]
@@ -96,7 +98,9 @@ def _cuts(recorded: Recorded, every: int) -> Iterator[tuple[int, set[str]]]:
 
 
 @pytest.mark.parametrize("keep", ["nothing", "some", "everything"])
-def test_F6_power_loss_takes_no_acknowledged_task_along(recorded: Recorded, tmp_path: Path, keep: Keep) -> None:
+def test_F6_power_loss_takes_no_acknowledged_task_along(
+    recorded: Recorded, tmp_path: Path, keep: Keep
+) -> None:
     disk = Disk(recorded.data, recorded.calls)
     choice = random.Random(6)
     checkpoints = sum(call.name in FLUSHES and call.file.endswith("tasks.db") for call in recorded.calls)

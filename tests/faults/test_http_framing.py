@@ -6,6 +6,8 @@ from wire import Wire, post, task
 
 SMUGGLED = post(task("smuggled"))
 BODY = task("outer")
+POST = b"POST /tasks HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 
 AMBIGUOUS = {
     "a length and chunks": b"POST /tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
@@ -27,12 +29,12 @@ AMBIGUOUS = {
     "a space before the first header": b"POST /tasks HTTP/1.1\r\n Host: x\r\nContent-Length: 0\r\n\r\n",
     "bare line feeds": b"POST /tasks HTTP/1.1\nHost: x\nContent-Length: 0\n\n",
     "one bare line feed": b"POST /tasks HTTP/1.1\r\nHost: x\nContent-Length: 0\r\n\r\n",
-    "a bare carriage return": b"POST /tasks HTTP/1.1\r\nHost: x\r\nX-A: 1\rContent-Length: 5\r\nContent-Length: 0\r\n\r\n",
+    "a bare carriage return": POST + b"X-A: 1\rContent-Length: 5\r\nContent-Length: 0\r\n\r\n",
     "a NUL in a header": b"POST /tasks HTTP/1.1\r\nHost: x\r\nX-A: 1\x002\r\nContent-Length: 0\r\n\r\n",
     "a bad end of a chunk": b"POST /tasks HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabXX0\r\n\r\n",
     "a chunk ended by a line feed": b"POST /tasks HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     b"2\r\nab\n0\r\n\r\n",
-    "a signed chunk length": b"POST /tasks HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n+2\r\nab\r\n0\r\n\r\n",
+    "a signed chunk length": CHUNKED + b"+2\r\nab\r\n0\r\n\r\n",
     "a chunk length beyond 64 bits": b"POST /tasks HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     b"10000000000000000\r\nab\r\n0\r\n\r\n",
     "no host": b"POST /tasks HTTP/1.1\r\nContent-Length: 0\r\n\r\n",

@@ -97,7 +97,7 @@ def test_F29_a_hundred_headers_are_fine(shared: Server) -> None:
 
 @pytest.mark.parametrize(
     "endless",
-    [b"a: b\r\n" * 1000, b"c" * 60_000],
+    [b"a: b\r\n" * 10_000, b"c" * 60_000],
     ids=["trailers", "a trailer"],
 )
 def test_F29_endless_trailers_are_refused(shared: Server, endless: bytes) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from taskmill.http.service import HttpService
 
 CLOSING = 2.0  # seconds for a client to take its last answer
+DROPPED = 2**24  # bytes that a client may go on to send meanwhile
 
 
 class Connection(HttpToolsProtocol):
@@ -35,6 +36,7 @@ class Connection(HttpToolsProtocol):
         # When the request that is being received must be whole, or an idle connection is closed; never
         # while a request is being answered.
         self.deadline = self.service.now + self.service.timeouts.request
+        self.unread_until = math.inf
         self.refused = False
         self.refusal = b""  # waits until the requests before the refused one are answered
         self.advancing = False
@@ -47,6 +49,9 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what came. Whatever follows a refused request is dropped unread."""
         if self.refused:
+            self.head_size += len(data)
+            if self.head_size > DROPPED:
+                self.transport.abort()
             return
         if self.in_head and self.head_size == 0:
             self.deadline = self.service.now + self.service.timeouts.request
@@ -143,11 +148,13 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Read nothing more from a client that does not read its answers."""
         super().pause_writing()
+        self.unread_until = self.service.now + self.service.timeouts.answer
         self.flow.pause_reading()
 
     def resume_writing(self) -> None:
         """The client reads again."""
         super().resume_writing()
+        self.unread_until = math.inf
         self.flow.resume_reading()
 
     def refuse(self, status: int, detail: str) -> None:
@@ -174,7 +181,9 @@ class Connection(HttpToolsProtocol):
             self._close_refused()
 
     def expire(self, now: float) -> None:
-        """Close the connection if its time to send a request is over."""
+        """Close the connection if its time to send a request is over, or to read its answers."""
+        if now >= self.unread_until:
+            self.transport.abort()
         if now < self.deadline:
             return
         self.deadline = now + CLOSING

@@ -24,6 +24,7 @@ class MethodTable:
         self.handlers: dict[str, ASGIHandler] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request of the path."""
         method = scope["method"]
         handler = self.handlers.get("GET" if method == "HEAD" else method)
         if handler is None:

@@ -49,6 +49,9 @@ class Timeouts(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
         Duration, Meta(description="To send a whole request, from connecting or its first byte.")
     ] = Duration(30)
     keep_alive: Annotated[Duration, Meta(description="To send the next request.")] = Duration(75)
+    answer: Annotated[
+        Duration, Meta(description="To read on, once the answers it has not read fill the buffers.")
+    ] = Duration(30)
 
 
 class ServiceConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):

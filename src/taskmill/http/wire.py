@@ -73,13 +73,16 @@ class ConnectionExchange(Exchange):
 
     def reply(self, status: int, body: bytes, media_type: bytes = JSON, headers: bytes = b"") -> None:
         """Write the answer, and let the connection go on with the next request."""
-        self.response_complete = True
         connection = self.connection
-        if self.disconnected or connection.transport.is_closing():
-            return
         if not self.keep_alive:
             headers += b"connection: close\r\n"
-        connection.transport.write(response(status, connection.service.date, media_type, body, headers))
+        answer = response(status, connection.service.date, media_type, body, headers)
+        self.response_complete = (
+            True  # not before: an answer that cannot be written down leaves room for a 500
+        )
+        if self.disconnected or connection.transport.is_closing():
+            return
+        connection.transport.write(answer)
         if not self.keep_alive:
             connection.transport.close()
         connection.on_response_complete()

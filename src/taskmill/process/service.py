@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from taskmill.process.host import ProcessHost
 from taskmill.process.python_process import PythonProcess
 from taskmill.registry import Entry, EntryConfig, reference
-from taskmill.supervisor import Context, delays
+from taskmill.supervisor import Context, Hopeless, delays
 
 log = logging.getLogger("taskmill.process")
 
@@ -71,7 +71,7 @@ class ProcessService:
                 return
             finally:
                 timer.cancel()
-            pause = next(pauses, None)
+            pause = None if isinstance(failure, Hopeless) else next(pauses, None)
             if pause is None:
                 break
             log.warning("process %s failed, next try in %.1f s: %s", process.id, pause, _shown(failure))

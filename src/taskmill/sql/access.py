@@ -10,17 +10,18 @@ from __future__ import annotations
 import asyncio
 import queue
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import apsw
-from sqlalchemy import ClauseElement
+from sqlalchemy import ClauseElement, Compiled
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from taskmill.registry import nearest
 from taskmill.sql.errors import DatabaseError
+from taskmill.sql.sqlite_file import explain
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -138,7 +139,12 @@ class Session:
         if self._connection is None:
             rows: list[Row] = self._write(lambda connection: _run(connection, statement)[0])
             return rows
-        return _run(self._connection, statement)[0]
+        try:
+            return _run(self._connection, statement)[0]
+        except apsw.ReadOnlyError:
+            raise DatabaseError("`query` only reads; to change rows, use `execute`") from None
+        except apsw.Error as error:
+            raise explain(error, self._database.path) from error
 
     def execute(self, *statements: ClauseElement) -> int:
         """Run statements in one transaction; return how many rows changed once that is durable.
@@ -183,5 +189,20 @@ def _run(connection: apsw.Connection, statement: ClauseElement) -> tuple[list[Ro
         names = [column[0] for column in cursor.get_description()]
     except apsw.ExecutionCompleteError:  # it returns no rows
         names = []
-    rows = [dict(zip(names, row, strict=True)) for row in cursor]
+    converters = _converters(compiled, names)
+    rows = [
+        {
+            name: convert(value) if convert else value
+            for name, convert, value in zip(names, converters, row, strict=True)
+        }
+        for row in cursor
+    ]
     return rows, connection.total_changes() - before
+
+
+def _converters(compiled: Compiled, names: Sequence[str]) -> Sequence[Callable[[Any], Any] | None]:
+    """Return what makes Python values of each column, such as of JSON and DateTime, as SQLAlchemy would."""
+    columns = compiled._result_columns if isinstance(compiled, SQLCompiler) else []
+    if [column.keyname for column in columns] != names:  # SQL written as text says nothing of types
+        return [None] * len(names)
+    return [column.type._cached_result_processor(_DIALECT, None) for column in columns]

@@ -1,10 +1,14 @@
 """What can be wrong with a database, by what is to be done about it."""
 
-from taskmill.supervisor import SupervisorError
+from taskmill.supervisor import Hopeless, SupervisorError
 
 
 class DatabaseError(SupervisorError):
     """The database cannot be used as declared. The message names the mend."""
+
+
+class DatabaseNewer(DatabaseError, Hopeless):
+    """A newer version of the application has written the database."""
 
 
 class DatabaseDamaged(DatabaseError):

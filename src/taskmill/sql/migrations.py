@@ -10,7 +10,7 @@ from typing import Any
 
 import apsw
 
-from taskmill.sql.errors import DatabaseError
+from taskmill.sql.errors import DatabaseNewer
 from taskmill.sql.sqlite import SqliteDatabase
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ async def migrate(database: SqliteDatabase, component: str, migrations: Sequence
     two that start at once the second finds the work done.
 
     Raises:
-        DatabaseError: the database was written by a newer version than this one.
+        DatabaseNewer: the database was written by a newer version than this one.
     """
 
     def apply(connection: apsw.Connection) -> int:
@@ -50,7 +50,7 @@ async def migrate(database: SqliteDatabase, component: str, migrations: Sequence
         ).fetchall()
         newest = max((number for (number,) in applied), default=0)
         if newest > max(migration.number for migration in migrations):
-            raise DatabaseError(
+            raise DatabaseNewer(
                 f"{database.path} was written by a newer version ({component} is at migration {newest}); "
                 "start that version, or restore a backup from before"
             )

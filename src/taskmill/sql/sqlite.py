@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from shutil import disk_usage
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import apsw
@@ -20,7 +21,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from taskmill.registry import Entry, EntryConfig
 from taskmill.sql import access
-from taskmill.sql.errors import DatabaseDamaged, DatabaseError
+from taskmill.sql.errors import DatabaseDamaged, DatabaseError, DatabaseUnavailable
 from taskmill.sql.ownership import Ownership
 from taskmill.sql.sqlite_file import SqliteTransactor, explain, open_reader, open_writer
 from taskmill.sql.writer import Writer
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MEMORY = ":memory:"
+ROOM = 2**20  # bytes on its disk below which a database is not well
 
 
 _DIALECT = sqlite.dialect(paramstyle="qmark")
@@ -73,6 +75,7 @@ class SqliteDatabase:
     def __init__(self, entry: Entry[Any], context: Context) -> None:
         config: SqliteConfig = entry.config
         self.id = entry.id
+        self._entry = entry
         self.path = MEMORY if config.file == MEMORY else str((context.data_dir / config.file).resolve())
         self.in_memory = self.path == MEMORY
         self.killed = False  # the last process that had it open was killed
@@ -82,10 +85,19 @@ class SqliteDatabase:
         self._readers: queue.Queue[apsw.Connection] = queue.Queue()
         self._connection: apsw.Connection | None = None
 
+    @classmethod
+    def warnings(cls, entry: Entry[Any]) -> Iterator[str]:
+        """Tell of options that are allowed and yet risk tasks."""
+        if str(entry.config.options.get("synchronous", "full")).lower() not in ("full", "extra", "2", "3"):
+            yield (
+                f"{entry.id}: with this `synchronous` a power loss takes acknowledged tasks along; "
+                "leave it out, or set it to `full`"
+            )
+
     async def start(self) -> None:
         """Open the database. Raises DatabaseError where it is another's, damaged, or cannot be written."""
-        if str(self._config.options.get("synchronous", "full")).lower() not in ("full", "extra", "2", "3"):
-            logger.warning("%s: with this `synchronous` a power loss takes acknowledged tasks along", self.id)
+        for warning in self.warnings(self._entry):
+            logger.warning("%s", warning)
         if not self.in_memory:
             self._ownership = await asyncio.to_thread(Ownership, Path(self.path))
             self.killed = self._ownership.killed
@@ -94,7 +106,7 @@ class SqliteDatabase:
         self._threads = ThreadPoolExecutor(self._config.readers, thread_name_prefix="taskmill-reader")
         self.writer = Writer(self._transactor, self._config.max_pending, self._damaged)
         if self._ownership is not None:
-            await self.writer.run(lambda connection: connection.pragma("user_version", 1))
+            await self.probe()
             self._ownership.opened()
             for _ in range(self._config.readers):
                 self._readers.put(open_reader(self.path))
@@ -112,6 +124,12 @@ class SqliteDatabase:
         elif self._ownership is not None:
             self._ownership.release(clean=False)
         self._ownership = None
+
+    async def probe(self) -> None:
+        """Write something, and raise DatabaseError where that is not possible, or soon will not be."""
+        if not self.in_memory and disk_usage(Path(self.path).parent).free < ROOM:
+            raise DatabaseUnavailable(f"the disk of {self.path} is full: make room; it goes on by itself")
+        await self.writer.run(lambda connection: connection.pragma("user_version", 1))
 
     def compile(self, statement: ClauseElement) -> str:
         """Write a statement as SQL with `?` for each of its parameters, in the order of its text."""

@@ -145,7 +145,7 @@ class Writer:
         Raises what the call raised (its own writes are undone), or why the transaction failed.
         """
         if len(self._calls) >= self.limit:
-            raise Overloaded
+            raise Overloaded("more writes wait for the disk than may; try again in a second")
         future: asyncio.Future[T] = self.loop.create_future()
         self._calls.append((call, future))
         self.wake()

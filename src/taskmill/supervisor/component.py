@@ -13,6 +13,10 @@ class SupervisorError(Exception):
     """The application cannot do what was asked of it."""
 
 
+class Hopeless(SupervisorError):
+    """Trying again would change nothing: a process that ends with this is given up at once."""
+
+
 class Component(Protocol):
     """One running part of the application: the class behind a kind.
 

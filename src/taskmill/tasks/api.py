@@ -57,9 +57,8 @@ async def list_tasks(request: Request, *, tasks: TaskService) -> TaskPage:
         raise BadRequest(
             "Take the cursor from the answer before, unchanged.", [FieldError("cursor", "not a cursor")]
         )
-    page = await tasks.store.page(_status(query.status), query.action, cursor, query.limit)
-    full = len(page) == query.limit
-    return TaskPage(page, len(page), page[-1].id if full else None)
+    page, more = await tasks.store.page(_status(query.status), query.action, cursor, query.limit)
+    return TaskPage(page, len(page), page[-1].id if more else None)
 
 
 async def get_task(request: Request, *, tasks: TaskService) -> Response | object:
@@ -79,7 +78,7 @@ async def healthz(_: Request) -> dict[str, str]:
 
 async def readyz(_: Request, *, tasks: TaskService) -> Response | dict[str, str]:
     """``GET /readyz``: 503 with what is missing where tasks cannot be accepted."""
-    missing = tasks.readiness()
+    missing = await tasks.readiness()
     if not missing:
         return {"status": "ok"}
     body = problem(503, "; ".join(missing))

@@ -12,7 +12,7 @@ from taskmill.process.host import ProcessHost
 from taskmill.process.source_check import check_source
 from taskmill.queue import Queue
 from taskmill.registry import Entry, EntryConfig, Mistake, reference
-from taskmill.sql import SqliteDatabase
+from taskmill.sql import DatabaseError, Overloaded, SqliteDatabase
 from taskmill.supervisor import Context
 from taskmill.tasks.catalog import Catalog
 from taskmill.tasks.dispatcher import Dispatcher
@@ -102,10 +102,17 @@ class TaskService:
         message = TaskMessage(self._ids.next(), submission.action, registered, data, decoded)
         self.store.add(message, self._queue_name, (exchange, message))
 
-    def readiness(self) -> list[str]:
-        """Return what keeps the service from accepting tasks: nothing if it is well."""
-        error = self.store.database.writer.error
-        return [] if error is None else [str(error)]
+    async def readiness(self) -> list[str]:
+        """Return what keeps the service from accepting tasks: nothing if it is well.
+
+        After a write has failed the next one is made here: where this keeps traffic away, no other would come.
+        """
+        if self.store.database.writer.error is not None:
+            try:
+                await self.store.database.probe()
+            except (DatabaseError, Overloaded) as error:
+                return [str(error)]
+        return []
 
     def _added(self, _: list[Any], waiting: list[Waiting], error: Exception | None) -> None:
         if error is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from time import time
 from typing import Any, Generic, TypeVar
@@ -27,6 +27,8 @@ Dispatchable = tuple[bytes, str, str, int]  # id, action, data, attempt
 _COMPLETED = Status.COMPLETED.value
 _FAILED = Status.FAILED.value
 
+PAGE_BYTES = 8 * 2**20  # characters of data and results in a page, or one task's
+_DATA, _RESULT = (list(statements.task.columns.keys()).index(name) for name in ("data", "result"))
 RETRY_PAUSE = 0.5  # seconds before a result that could not be stored is tried again
 
 
@@ -92,11 +94,19 @@ class Store(Generic[S]):
 
     async def page(
         self, status: Status | None, action: str | None, cursor: bytes | None, limit: int
-    ) -> list[Task]:
-        """Return up to ``limit`` tasks older than ``cursor``, newest first."""
+    ) -> tuple[list[Task], bool]:
+        """Return tasks older than ``cursor``, newest first, and whether there may be more.
+
+        They are ``limit`` at most, and fewer where their data and results are long.
+        """
         statement = _page(status is not None, action is not None, cursor is not None)
         values = {"status_": status, "action_": action, "cursor_": cursor, "limit_": limit}
-        return [from_row(row) for row in await self._read(statement, values)]
+        sql, arguments = self.database.bind(statement, values)
+        columns = (_DATA, _RESULT)
+        rows, cut = await self.database.read(
+            lambda connection: _fetch(connection, sql, arguments, columns, PAGE_BYTES)
+        )
+        return [from_row(row) for row in rows], cut or len(rows) == limit
 
     async def dispatchable(
         self, status: Status, after: bytes, limit: int, max_bytes: int
@@ -109,21 +119,10 @@ class Store(Generic[S]):
             statements.DISPATCHABLE, {"status_": status, "id_": after, "limit_": limit}
         )
 
-        def read(connection: Any) -> tuple[list[Dispatchable], bool]:
-            rows: list[Dispatchable] = []
-            left = max_bytes
-            cursor = connection.execute(sql, arguments)
-            try:
-                for row in cursor:
-                    rows.append(row)
-                    left -= len(row[2])
-                    if left <= 0:
-                        return rows, False
-            finally:
-                cursor.close()
-            return rows, len(rows) < limit
-
-        return await self.database.read(read)
+        rows, cut = await self.database.read(
+            lambda connection: _fetch(connection, sql, arguments, (2,), max_bytes)
+        )
+        return rows, not cut and len(rows) < limit
 
     async def nth_queued(self, count: int) -> bytes:
         """Return the id of the last of the ``count`` oldest queued tasks, or an empty one."""
@@ -165,6 +164,24 @@ class Store(Generic[S]):
     def _finish_again(self, rows: list[Row], waiters: list[TaskMessage]) -> None:
         for row, waiter in zip(rows, waiters, strict=True):
             self._finish.append(row, waiter)
+
+
+def _fetch(
+    connection: Any, sql: str, arguments: Sequence[Any], columns: Sequence[int], max_bytes: int
+) -> tuple[list[Any], bool]:
+    """Fetch rows up to the one whose texts in ``columns`` make ``max_bytes`` or more of all; tell if that cut them."""
+    rows: list[Any] = []
+    left = max_bytes
+    cursor = connection.execute(sql, arguments)
+    try:
+        for row in cursor:
+            rows.append(row)
+            left -= sum(len(row[column] or "") for column in columns)
+            if left <= 0:
+                return rows, True
+    finally:
+        cursor.close()
+    return rows, False
 
 
 @cache

@@ -42,18 +42,25 @@ def at_commit(statement: str, mark: str) -> None:
     """Die before or after the COMMIT of a transaction that has such a statement with the mark in its rows."""
     from taskmill.sql.sqlite_file import SqliteTransactor
 
-    make, commit = SqliteTransactor.__init__, SqliteTransactor.commit
+    make, stage, commit = SqliteTransactor.__init__, SqliteTransactor.stage, SqliteTransactor.commit
 
     def wrapped_make(self: Any, connection: Any, path: str) -> None:
         make(self, Connection(connection), path)
 
+    def look(self: Any, groups: Any) -> None:
+        concerned = any(sql.startswith(statement) and mark in repr(rows) for sql, rows in groups)
+        self._connection.armed = self._connection.armed or concerned
+
+    def wrapped_stage(self: Any, groups: Any) -> Any:
+        look(self, groups)
+        return stage(self, groups)
+
     def wrapped_commit(self: Any, groups: Any, calls: Any) -> Any:
-        self._connection.armed = any(
-            sql.startswith(statement) and mark in repr(row) for sql, rows in groups for row in rows
-        )
+        look(self, groups)
         return commit(self, groups, calls)
 
-    SqliteTransactor.__init__, SqliteTransactor.commit = wrapped_make, wrapped_commit
+    SqliteTransactor.__init__ = wrapped_make
+    SqliteTransactor.stage, SqliteTransactor.commit = wrapped_stage, wrapped_commit
 
 
 def around(owner: type, name: str, *, before: bool) -> None:
@@ -96,7 +103,7 @@ def install() -> None:
     elif INSTANT == "result-computed":
         from taskmill.tasks.store import Store
 
-        around(Store, "finish", before=True)
+        around(Store, "complete", before=True)
     elif INSTANT in ("before-finish", "finish-committed"):
         at_commit("UPDATE task", MARK.upper())
     elif INSTANT == "migration":
