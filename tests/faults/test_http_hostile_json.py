@@ -130,6 +130,6 @@ def test_F31_memory_stays_flat(shared: Server) -> None:
     for body in bombs * 3:
         submit(shared, body)
     before = memory(shared.process.pid)
-    for body in bombs * 20:
+    for body in bombs * 60:
         submit(shared, body)
-    assert memory(shared.process.pid) - before < 16 * MIB
+    assert memory(shared.process.pid) - before < 64 * MIB  # a tenth of what was sent

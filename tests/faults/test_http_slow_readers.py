@@ -15,7 +15,7 @@ MIB = 2**20
 LIST = b"GET /tasks?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-def flood(server: Server, request: bytes, longest: float = 2.0) -> Wire:
+def flood(server: Server, request: bytes, longest: float = 1.0) -> Wire:
     """Send requests without reading until the server takes no more of them, for a while at most."""
     wire = Wire(server.url, timeout=1, receive_buffer=4096)
     block = request * max(1, 65536 // len(request))

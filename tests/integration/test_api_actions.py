@@ -208,7 +208,7 @@ def test_an_unknown_action_is_refused_with_the_known_ones_and_the_nearest(api: S
         problem["detail"] == "No such action. Known actions: block, burn, end, inline, isolated, loop, quick."
     )
     assert problem["errors"] == [{"path": "action", "message": "unknown action; did you mean `quick`?"}]
-    far = api.request("POST", "/tasks", {"action": "\u202eзаголовок"}).json()
+    far = api.request("POST", "/tasks", {"action": "\u202e\u0434\u0430"}).json()
     assert "known are: block, burn" in far["errors"][0]["message"]
 
 

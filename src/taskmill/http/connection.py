@@ -180,6 +180,13 @@ class Connection(HttpToolsProtocol):
             cycle.message_event.set()
             self._close_refused()
 
+    def shutdown(self) -> None:
+        """Let what has been asked be answered, and close. What has not come whole is not waited for."""
+        if self.cycle is not None and self.cycle.more_body and not self.pipeline:
+            self.transport.close()
+        else:
+            super().shutdown()
+
     def expire(self, now: float) -> None:
         """Close the connection if its time to send a request is over, or to read its answers."""
         if now >= self.unread_until:

@@ -46,6 +46,7 @@ def from_text(text: str) -> bytes | None:
     if len(text) != 36 or text[8] + text[13] + text[18] + text[23] != "----":
         return None
     try:
-        return bytes.fromhex(text[:8] + text[9:13] + text[14:18] + text[19:23] + text[24:])
+        id_ = bytes.fromhex(text[:8] + text[9:13] + text[14:18] + text[19:23] + text[24:])
     except ValueError:
         return None
+    return id_ if len(id_) == 16 else None  # blanks are skipped

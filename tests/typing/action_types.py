@@ -1,0 +1,42 @@
+"""Read by mypy, never run: an action is called as the function it was. Comments say what mypy answers."""
+
+from typing import Any, assert_type, reveal_type
+
+from taskmill import action
+
+
+@action
+def uppercase(text: str = "") -> str:
+    return text.upper()
+
+
+@action(inline=True, max_attempts=5)
+def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+@action
+async def fetch(url: str, *, retries: int = 3) -> dict[str, Any]:
+    return {url: retries}
+
+
+reveal_type(uppercase)  # Action[[text: str =], str]
+reveal_type(total)  # Action[[numbers: list[int]], int]
+reveal_type(fetch)  # Action[[url: str, *, retries: int =], typing.Coroutine[Any, Any, dict[str, Any]]]
+decorator = action(name="x")
+reveal_type(decorator)  # def [P, R] (def (*P.args, **P.kwargs) -> R) -> taskmill.tasks.actions.Action[P, R]
+assert_type(uppercase("x"), str)
+assert_type(uppercase(text="x"), str)
+assert_type(total([1]), int)
+assert_type(uppercase.name, str)
+
+
+async def use() -> None:
+    assert_type(await fetch("u", retries=1), dict[str, Any])
+
+
+uppercase(5)  # error: arg-type
+uppercase("a", "b")  # error: call-arg
+total()  # error: call-arg
+action(nme="x")  # error: call-overload
+action(5)  # error: call-overload
