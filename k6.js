@@ -26,7 +26,7 @@ export const options = {
         { target: 5000, duration: "40s" },
         { target: 10000, duration: "40s" },
       ],
-      preAllocatedVUs: 2000, // made before the clock starts: k6 drops iterations while it makes one more
+      preAllocatedVUs: 1000, // made before the clock starts: k6 drops iterations while it makes one more
       maxVUs: 5000,
     },
     readers: {

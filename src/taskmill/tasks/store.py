@@ -29,6 +29,7 @@ _FAILED = Status.FAILED.value
 
 PAGE_BYTES = 8 * 2**20  # characters of data and results in a page, or one task's
 _DATA, _RESULT = (list(statements.task.columns.keys()).index(name) for name in ("data", "result"))
+ADDING_LIMIT = 2**26  # bytes of data that may wait for a commit
 RETRY_PAUSE = 0.5  # seconds before a result that could not be stored is tried again
 
 
@@ -49,18 +50,21 @@ class Store(Generic[S]):
         self.database = database
         self._finished = finished
         writer = database.writer
-        self._add = writer.lane(database.compile(statements.ADD), added)
+        self._added = added
+        self._adding = 0  # bytes of data that wait for a commit
+        self._add = writer.lane(database.compile(statements.ADD), self._add_stored)
         self._start = writer.lane(database.compile(statements.START), self._start_stored)
         self._release = writer.lane(database.compile(statements.RELEASE), self._release_stored)
         self._finish = writer.lane(database.compile(statements.FINISH), self._finish_stored)
 
     def overloaded(self) -> bool:
         """Whether a new submission should be refused rather than wait for its commit."""
-        return self._add.full()
+        return self._add.full() or self._adding > ADDING_LIMIT
 
     def add(self, message: TaskMessage, queue: str, waiter: S) -> None:
         """Store a submitted task with the next commit."""
         now = int(time() * 1000)
+        self._adding += len(message.body)
         attempts = message.registered.action.max_attempts
         self._add.append((message.key, message.name, queue, message.body, attempts, now), waiter)
 
@@ -137,6 +141,10 @@ class Store(Generic[S]):
     async def _read(self, statement: Statement, values: dict[str, Any]) -> list[Any]:
         sql, arguments = self.database.bind(statement, values)
         return await self.database.read(lambda connection: connection.execute(sql, arguments).fetchall())
+
+    def _add_stored(self, rows: list[Row], waiters: list[S], error: Exception | None) -> None:
+        self._adding -= sum(len(row[3]) for row in rows)
+        self._added(rows, waiters, error)
 
     def _start_stored(
         self, _: list[Row], waiters: list[asyncio.Future[None]], error: Exception | None

@@ -1,0 +1,55 @@
+"""Submissions that wait for a commit are bounded in bytes, not only in number."""
+
+from typing import Any
+
+from taskmill.process.messages import FunctionRef
+from taskmill.tasks.actions import Action
+from taskmill.tasks.catalog import Registered
+from taskmill.tasks.ids import IdSource
+from taskmill.tasks.message import TaskMessage
+from taskmill.tasks.store import ADDING_LIMIT, Store
+
+
+class Lane:
+    def __init__(self, settle: Any) -> None:
+        self.settle = settle
+        self.rows: list[Any] = []
+
+    def append(self, row: Any, _waiter: object) -> None:
+        self.rows.append(row)
+
+    def full(self) -> bool:
+        return False
+
+
+class Database:
+    """As much of a database as a store asks for when nothing is ever committed."""
+
+    def __init__(self) -> None:
+        self.writer = self
+        self.lanes: list[Lane] = []
+
+    def compile(self, _statement: object) -> str:
+        return ""
+
+    def lane(self, _sql: str, settle: Any) -> Lane:
+        self.lanes.append(Lane(settle))
+        return self.lanes[-1]
+
+
+def test_large_submissions_are_refused_before_they_fill_the_memory() -> None:
+    database = Database()
+    settled: list[Any] = []
+    store: Store[object] = Store(database, lambda *batch: settled.append(batch), lambda _: None)  # type: ignore[arg-type]
+    registered = Registered(Action(lambda: None, name="nothing"), FunctionRef("", "", ""))
+    ids = IdSource()
+    body = "x" * (ADDING_LIMIT // 3)
+    for _ in range(3):
+        assert not store.overloaded()
+        store.add(TaskMessage(ids.next(), "nothing", registered, body), "tasks", None)
+    store.add(TaskMessage(ids.next(), "nothing", registered, "more"), "tasks", None)
+    assert store.overloaded()
+    add = database.lanes[0]
+    add.settle(add.rows, [None] * 4, None)
+    assert not store.overloaded()
+    assert len(settled) == 1
