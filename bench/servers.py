@@ -141,7 +141,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.wait(STOP_TIMEOUT)
     except subprocess.TimeoutExpired:
         print(
-            f"bench: {process.args} did not stop within {STOP_TIMEOUT:.0f} s and is killed", file=sys.stderr
+            f"bench: {process.args!r} did not stop within {STOP_TIMEOUT:.0f} s and is killed", file=sys.stderr
         )
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

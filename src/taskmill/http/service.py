@@ -84,6 +84,7 @@ class HttpService:
         self._context = context
         self._paths: dict[str, MethodTable] = {}
         self._server: uvicorn.Server | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
     @classmethod
@@ -128,15 +129,18 @@ class HttpService:
         listening = _listen(self._config.addr)
         self.port = listening.getsockname()[1]
         await self._tick(server)
-        await server.startup([listening])
-        self._server = server
+        # It goes on where this call is cancelled, so that `stop` finds it listening and can end that.
+        self._starting = asyncio.create_task(server.startup([listening]))
         self._sweeper = asyncio.create_task(self._sweep(server), name=f"{self.id} sweep")
+        self._server = server
+        await asyncio.shield(self._starting)
 
     async def stop(self) -> None:
         """Stop listening, answer what has been asked, close."""
         server, self._server = self._server, None
-        if server is None or self._sweeper is None:
+        if server is None or self._sweeper is None or self._starting is None:
             return
+        await self._starting
         await server.shutdown()
         self._sweeper.cancel()
         for connection in list(server.server_state.connections):

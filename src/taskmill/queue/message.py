@@ -52,6 +52,17 @@ class Message:
         self.deliveries += 1
         self._settle = settle
 
+    def on_settled(self, call: Callable[[], None]) -> None:
+        """Have ``call`` called when this delivery ends, by :meth:`ack` or :meth:`nack`."""
+        settle = self._settle
+
+        def settled(message: Message, acknowledged: bool) -> None:
+            call()
+            if settle is not None:
+                settle(message, acknowledged)
+
+        self._settle = settled
+
     def _end(self, acknowledged: bool) -> None:
         settle, self._settle = self._settle, None
         if settle is not None:

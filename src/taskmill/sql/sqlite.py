@@ -84,6 +84,7 @@ class SqliteDatabase:
         self._ownership: Ownership | None = None
         self._readers: queue.Queue[apsw.Connection] = queue.Queue()
         self._connection: apsw.Connection | None = None
+        self._opening: asyncio.Future[apsw.Connection] | None = None
 
     @classmethod
     def warnings(cls, entry: Entry[Any]) -> Iterator[str]:
@@ -98,11 +99,10 @@ class SqliteDatabase:
         """Open the database. Raises DatabaseError where it is another's, damaged, or cannot be written."""
         for warning in self.warnings(self._entry):
             logger.warning("%s", warning)
-        if not self.in_memory:
-            self._ownership = await asyncio.to_thread(Ownership, Path(self.path))
-            self.killed = self._ownership.killed
-        self._connection = await asyncio.to_thread(open_writer, self.path, self._config.options)
-        self._transactor = SqliteTransactor(self._connection, self.path)
+        # A thread goes on where its caller is cancelled: what it opens is for `stop` to find, and to close.
+        self._opening = asyncio.get_running_loop().run_in_executor(None, self._open)
+        connection = await asyncio.shield(self._opening)
+        self._transactor = SqliteTransactor(connection, self.path)
         self._threads = ThreadPoolExecutor(self._config.readers, thread_name_prefix="taskmill-reader")
         self.writer = Writer(self._transactor, self._config.max_pending, self._damaged)
         if self._ownership is not None:
@@ -115,15 +115,19 @@ class SqliteDatabase:
     async def stop(self) -> None:
         """Commit what waits, move the write-ahead log into the file, close."""
         access.forget(self.id, self)
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
         connection, self._connection = self._connection, None
+        ownership, self._ownership = self._ownership, None
+        if connection is not None and hasattr(self, "writer"):
+            await self.writer.stop()
+            await asyncio.to_thread(self._threads.shutdown)
+            await asyncio.to_thread(self._close, connection, ownership)
+            return
         if connection is not None:
-            if hasattr(self, "writer"):
-                await self.writer.stop()
-                await asyncio.to_thread(self._threads.shutdown)
-            await asyncio.to_thread(self._close, connection)
-        elif self._ownership is not None:
-            self._ownership.release(clean=False)
-        self._ownership = None
+            connection.close()
+        if ownership is not None:
+            ownership.release(clean=False)
 
     async def probe(self) -> None:
         """Write something, and raise DatabaseError where that is not possible, or soon will not be."""
@@ -173,11 +177,18 @@ class SqliteDatabase:
         self.writer.damage = error  # also where a read has found it
         self._context.fail(self.id, error)
 
-    def _close(self, connection: apsw.Connection) -> None:
+    def _open(self) -> apsw.Connection:
+        if not self.in_memory:
+            self._ownership = Ownership(Path(self.path))
+            self.killed = self._ownership.killed
+        self._connection = open_writer(self.path, self._config.options)
+        return self._connection
+
+    def _close(self, connection: apsw.Connection, ownership: Ownership | None) -> None:
         while not self._readers.empty():
             self._readers.get_nowait().close()
         clean = False
-        if self._ownership is not None:
+        if ownership is not None:
             try:
                 if self.writer.damage is None:
                     self._transactor.checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
@@ -189,6 +200,6 @@ class SqliteDatabase:
                 logger.exception(
                     "%s was not closed cleanly; its write-ahead log keeps what it needs", self.path
                 )
-            self._ownership.release(clean)
+            ownership.release(clean)
         else:
             connection.close()

@@ -21,6 +21,7 @@ from taskmill.queue import Message, Slot
 from taskmill.tasks.actions import encode_result
 from taskmill.tasks.message import TaskMessage
 from taskmill.tasks.model import TaskError
+from taskmill.tasks.quarantine import Quarantine
 from taskmill.tasks.store import Store
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._running: dict[TaskMessage, asyncio.Task[None] | None] = {}
         self._noting = False
+        self._quarantine = Quarantine()
         self._stopping = False
 
     def work(self, slot: Slot, message: Message | None = None) -> None:
@@ -97,6 +99,10 @@ class Worker:
             self._ended(slot, message)
             self.work(slot)
             return
+        if message.suspect:
+            message.started_at = 0
+            await self._quarantine.enter(message)
+            message.started_at = int(time.time() * 1000)
         message.noted = True
         try:
             await self._store.start(message)
@@ -199,7 +205,7 @@ class Worker:
         self._noting = False
         limit = time.time() * 1000 - SHOWN_AS_RUNNING
         for message in self._running:
-            if not message.noted and message.started_at <= limit:
+            if not message.noted and 0 < message.started_at <= limit:
                 message.noted = True
                 self._store.start(message)
         if self._running:
