@@ -15,8 +15,8 @@ class TaskMessage(Message):
 
     ``key`` is the task's id as bytes, ``decoded`` its data decoded by the action, if it has been, and
     ``attempts`` how often it had been started before this message. ``suspect`` says that it may have killed
-    the last run. ``started_at`` (milliseconds since 1970; 0 while it waits for its turn) and ``noted`` (its row says that it runs) are of
-    the attempt under way.
+    the last run. ``started_at`` (milliseconds since 1970; 0 while it waits for its turn) and ``noted`` (its
+    row says that it runs) are of the attempt under way.
     """
 
     __slots__ = ("attempts", "decoded", "key", "name", "noted", "registered", "started_at", "suspect")
