@@ -40,7 +40,7 @@ def test_F26_a_backlog_is_kept_on_disk_and_worked_off_oldest_first(tmp_path: Pat
         fill(server.url, TASKS - 2 * WINDOW, "uppercase", {"text": "hello"})
         grown = memory(server.process.pid) - before
         # SQLite keeps pages of its files, up to the 128 MiB of its caches; tasks would come on top of that.
-        assert grown < 8 * MIB + min(files(tmp_path), 128 * MIB), f"{grown / MIB:.1f} MiB for {TASKS} tasks"
+        assert grown < 3 * MIB + min(files(tmp_path), 128 * MIB), f"{grown / MIB:.1f} MiB for {TASKS} tasks"
         assert server.terminate() == 0
     with serving(tmp_path, *WINDOWED) as server:
         late = server.submit("uppercase", {"text": "late"})

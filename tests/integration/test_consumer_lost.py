@@ -127,6 +127,27 @@ def test_a_task_that_kills_the_server_runs_out_of_attempts_and_takes_no_other_al
         server.close()
 
 
+def test_a_long_task_beside_one_that_kills_the_server_is_not_blamed(app: Path, tmp_path: Path) -> None:
+    data, flag = tmp_path / "data", tmp_path / "flag"
+    poison = ""
+    for death in range(5):
+        with serving(data, str(app), directory=tmp_path) as server:
+            if not poison:
+                innocent = server.submit("wait_for", {"file": str(flag)})
+                eventually(lambda: status(server, innocent) == ("running", 1))  # noqa: B023
+                poison = server.submit("poison", {"how": "late"})
+            elif death == 2:  # from its last attempt on, nothing suspect runs beside it
+                eventually(lambda: status(server, innocent) == ("running", 3))  # noqa: B023
+                flag.touch()
+            if survives(server, poison):
+                assert server.ended(poison)["error"]["type"] == "WorkerLost"
+                task = server.ended(innocent)
+                assert (task["status"], task["attempt"]) == ("completed", 3)
+                assert server.terminate() == 0
+                return
+    raise AssertionError("it goes on for ever")
+
+
 def survives(server: Server, poison: str) -> bool:
     """Wait until the server has died, or the poisonous task has ended in it."""
 

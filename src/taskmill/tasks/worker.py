@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Coroutine
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from taskmill.process.child import Call
 from taskmill.process.messages import Completed, Failed, Killed, NotRun, Outcome
@@ -50,8 +50,11 @@ class Worker:
         Whatever goes off calls this again for the same slot when it is back, so a slot runs one thing at a time.
         """
         while message or (message := slot.take()):
-            task = cast(TaskMessage, message)  # the dispatcher publishes nothing else
-            message = None
+            task, message = message, None
+            if not isinstance(task, TaskMessage):
+                logger.error("message %s is dropped: a function published it, and it is no task", task.id())
+                task.ack()
+                continue
             task.started_at = int(time.time() * 1000)
             if task.attempt > 1 or task.suspect:
                 self._spawn(task, self._carefully(slot, task))
@@ -147,14 +150,18 @@ class Worker:
         """Send an attempt to a worker process, and with it, where such are quick, the slot's next ones."""
         registered = first.registered
         batch = [first]
-        carried: TaskMessage | None = None
+        carried: Message | None = None
         while registered.seconds < QUICK and len(batch) < slot.share and (taken := slot.take()):
-            message = cast(TaskMessage, taken)
-            if message.registered is not registered or message.attempt > 1 or message.suspect:
-                carried = message
+            if (
+                not isinstance(taken, TaskMessage)
+                or taken.registered is not registered
+                or taken.attempt > 1
+                or taken.suspect
+            ):
+                carried = taken
                 break
-            message.started_at = first.started_at
-            batch.append(message)
+            taken.started_at = first.started_at
+            batch.append(taken)
         began = self._loop.time()
         left = len(batch)
 
