@@ -4,8 +4,9 @@ import json
 import socket
 import time
 from types import TracebackType
-from typing import Any
 from urllib.parse import urlsplit
+
+from support import Answer
 
 
 def post(body: bytes, *headers: str, target: str = "/tasks", close: bool = False) -> bytes:
@@ -19,18 +20,6 @@ def post(body: bytes, *headers: str, target: str = "/tasks", close: bool = False
 def task(text: str, action: str = "uppercase") -> bytes:
     """Write the body of a submission."""
     return json.dumps({"action": action, "data": {"text": text}}).encode()
-
-
-class Reply:
-    """One answer as it came."""
-
-    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
-
-    def json(self) -> Any:
-        return json.loads(self.body)
 
 
 class Wire:
@@ -65,7 +54,7 @@ class Wire:
             return False
         return True
 
-    def reply(self, head_only: bool = False) -> Reply:
+    def reply(self, head_only: bool = False) -> Answer:
         """Read one answer, interim ones included; raises ConnectionError where there is none."""
         while b"\r\n\r\n" not in self._buffer:
             self._more()
@@ -76,7 +65,7 @@ class Wire:
         while len(self._buffer) < length:
             self._more()
         body, self._buffer = self._buffer[:length], self._buffer[length:]
-        return Reply(int(first.split()[1]), headers, body)
+        return Answer(int(first.split()[1]), headers, body)
 
     def rest(self, timeout: float = 10.0) -> bytes:
         """Read to the end of the connection; raises TimeoutError where the server keeps it open."""

@@ -158,6 +158,19 @@ def exit_of(server: Server, timeout: float = 15) -> int:
     return server.process.wait(timeout)
 
 
+def start_fails(data: Path) -> str:
+    """Start a server that must not start; return what it says."""
+    server = Server(["--addr", "127.0.0.1:0", "--data", str(data)], data.parent)
+    try:
+        assert exit_of(server) == 1, server.text()
+    finally:
+        server.close()
+    text = server.text()
+    assert "listens on" not in text
+    assert "Traceback" not in text
+    return text
+
+
 @contextmanager
 def attached(server: Server, *options: str) -> Iterator[None]:
     """Have strace at a running server's threads, as with an injected fault."""

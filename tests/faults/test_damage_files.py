@@ -7,25 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from durability import Load, check_kept, exit_of, small_disk, wait_drained
-from support import Server, eventually, serving
+from durability import Load, check_kept, small_disk, start_fails, wait_drained
+from support import eventually, serving
 
 pytestmark = pytest.mark.fault
 
 PAGE = 4096
-
-
-def _start_fails(data: Path) -> str:
-    """Start a server that must not start; return what it says."""
-    server = Server(["--addr", "127.0.0.1:0", "--data", str(data)], data.parent)
-    try:
-        assert exit_of(server) == 1, server.text()
-    finally:
-        server.close()
-    text = server.text()
-    assert "listens on" not in text
-    assert "Traceback" not in text
-    return text
 
 
 def _fill(data: Path, *, kill: bool) -> dict[str, object]:
@@ -98,7 +85,7 @@ def test_F7_a_damaged_database_is_named_with_its_mend(
     damage(file)
     before = file.read_bytes() if file.exists() else None
     for _ in range(2):  # nor does it start the second time
-        text = _start_fails(data)
+        text = start_fails(data)
         assert str(file) in text
         assert "restore a backup" in text
     assert (file.read_bytes() if file.exists() else None) == before, "the evidence was changed"
@@ -110,7 +97,7 @@ def test_F7_a_write_ahead_log_that_was_deleted_after_a_kill_is_missed(tmp_path: 
     log = data / "tasks.db-wal"
     content = log.read_bytes()
     log.unlink()
-    text = _start_fails(data)
+    text = start_fails(data)
     assert str(log) in text
     assert "restore a backup" in text
     log.write_bytes(content)  # the backup
@@ -124,7 +111,7 @@ def test_F7_what_the_message_says_gets_a_user_going_again(stopped: Path, tmp_pat
     data = tmp_path / "data"
     shutil.copytree(stopped, data)
     (data / "tasks.db").unlink()
-    text = _start_fails(data)
+    text = start_fails(data)
     lock = data / "tasks.db.lock"
     assert f"remove {lock} to begin with an empty database" in text
     lock.unlink()
@@ -160,7 +147,7 @@ def _flip_in_place(file: Path) -> None:
 
 def test_F7_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "size=1m,ro") as disk:
-        text = _start_fails(disk)
+        text = start_fails(disk)
         assert str(disk) in text
         assert "cannot be written" in text
         assert "--data" in text
@@ -168,7 +155,7 @@ def test_F7_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_F7_a_file_in_the_place_of_the_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file\n")
-    text = _start_fails(tmp_path / "data")
+    text = start_fails(tmp_path / "data")
     assert str(tmp_path / "data") in text
     assert "cannot be written" in text
 

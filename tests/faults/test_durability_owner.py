@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from apps import application, descendants
-from durability import THREE_WAYS, exit_of
+from durability import THREE_WAYS, exit_of, start_fails
 from support import Server, eventually, serving
 
 pytestmark = pytest.mark.fault
@@ -15,14 +15,10 @@ pytestmark = pytest.mark.fault
 def test_F8_a_second_instance_exits_at_once_and_names_the_holder(tmp_path: Path) -> None:
     with serving(tmp_path) as holder:
         id_ = holder.submit("uppercase", {"text": "mine"})
-        second = Server(["--addr", "127.0.0.1:0", "--data", str(tmp_path)], tmp_path)
-        try:
-            assert exit_of(second) == 1
-        finally:
-            second.close()
-        assert f"in use by process {holder.process.pid}" in second.text()
-        assert str(tmp_path / "tasks.db") in second.text()
-        assert "--data" in second.text()
+        said = start_fails(tmp_path)
+        assert f"in use by process {holder.process.pid}" in said
+        assert str(tmp_path / "tasks.db") in said
+        assert "--data" in said
         assert holder.ended(id_)["status"] == "completed"
         assert holder.terminate() == 0
 
@@ -56,12 +52,9 @@ def test_F8_a_stale_lock_does_not_block(tmp_path: Path) -> None:
 def test_F8_a_frozen_holder_is_still_the_holder(tmp_path: Path) -> None:
     with serving(tmp_path) as holder:
         os.kill(holder.process.pid, signal.SIGSTOP)
-        second = Server(["--addr", "127.0.0.1:0", "--data", str(tmp_path)], tmp_path)
         try:
-            assert exit_of(second) == 1
-            assert f"in use by process {holder.process.pid}" in second.text()
+            assert f"in use by process {holder.process.pid}" in start_fails(tmp_path)
         finally:
-            second.close()
             os.kill(holder.process.pid, signal.SIGCONT)
 
 

@@ -89,9 +89,8 @@ class TaskService:
             exchange.refuse(415, "Send the task as JSON, with `Content-Type: application/json`.")
             return
         if self.store.overloaded():
-            exchange.refuse(
-                503, "More tasks wait for the disk than may; try again in a second.", (), RETRY_AFTER
-            )
+            detail = "More tasks wait for the disk than may; try again in a second."
+            exchange.refuse(503, detail, headers=RETRY_AFTER)
             return
         try:
             submission, registered, decoded = read_submission(exchange.body, self.catalog)

@@ -105,11 +105,7 @@ class Store(Generic[S]):
         """
         statement = _page(status is not None, action is not None, cursor is not None)
         values = {"status_": status, "action_": action, "cursor_": cursor, "limit_": limit}
-        sql, arguments = self.database.bind(statement, values)
-        columns = (_DATA, _RESULT)
-        rows, cut = await self.database.read(
-            lambda connection: _fetch(connection, sql, arguments, columns, PAGE_BYTES)
-        )
+        rows, cut = await self._read_up_to(PAGE_BYTES, statement, values, (_DATA, _RESULT))
         return [from_row(row) for row in rows], cut or len(rows) == limit
 
     async def dispatchable(
@@ -119,13 +115,8 @@ class Store(Generic[S]):
 
         They are ``limit`` at most, and end with the one whose data makes ``max_bytes`` or more of all.
         """
-        sql, arguments = self.database.bind(
-            statements.DISPATCHABLE, {"status_": status, "id_": after, "limit_": limit}
-        )
-
-        rows, cut = await self.database.read(
-            lambda connection: _fetch(connection, sql, arguments, (2,), max_bytes)
-        )
+        values = {"status_": status, "id_": after, "limit_": limit}
+        rows, cut = await self._read_up_to(max_bytes, statements.DISPATCHABLE, values, (2,))
         return rows, not cut and len(rows) < limit
 
     async def nth_queued(self, count: int) -> bytes:
@@ -141,6 +132,14 @@ class Store(Generic[S]):
     async def _read(self, statement: Statement, values: dict[str, Any]) -> list[Any]:
         sql, arguments = self.database.bind(statement, values)
         return await self.database.read(lambda connection: connection.execute(sql, arguments).fetchall())
+
+    async def _read_up_to(
+        self, max_bytes: int, statement: Statement, values: dict[str, Any], columns: Sequence[int]
+    ) -> tuple[list[Any], bool]:
+        sql, arguments = self.database.bind(statement, values)
+        return await self.database.read(
+            lambda connection: _fetch(connection, sql, arguments, columns, max_bytes)
+        )
 
     def _add_stored(self, rows: list[Row], waiters: list[S], error: Exception | None) -> None:
         self._adding -= sum(len(row[3]) for row in rows)

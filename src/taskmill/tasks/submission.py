@@ -15,14 +15,11 @@ from taskmill.http import BadRequest, FieldError
 from taskmill.registry import nearest
 from taskmill.tasks.catalog import Catalog, Registered
 
-DEPTH_LIMIT = (
-    100  # of data; most readers of JSON have a limit, and one task must not break a whole list for them
-)
+# Of data: most readers of JSON have a limit, and one task must not break a whole list for them.
+DEPTH_LIMIT = 100
 
 _NO_DATA = msgspec.Raw(b"{}")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # not where the backslash is escaped itself
-
-
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -61,8 +58,9 @@ def read_submission(body: bytes, catalog: Catalog) -> tuple[Submission, Register
         raise BadRequest(f"The body is not valid UTF-8: {error}.") from None
     try:
         decoded = registered.action.decode(submission.data)
-        _check_keys(body, submission.data)
-        _check_depth(bytes(submission.data))
+        data = bytes(submission.data)
+        _check_keys(body, data, given=submission.data is not _NO_DATA)
+        _check_depth(data)
     except msgspec.MsgspecError as error:
         raise _bad(error, "data") from None
     except (RecursionError, ValueError) as error:
@@ -74,16 +72,15 @@ def read_submission(body: bytes, catalog: Catalog) -> tuple[Submission, Register
     return submission, registered, decoded
 
 
-def _check_keys(body: bytes, data: msgspec.Raw) -> None:
+def _check_keys(body: bytes, data: bytes, given: bool) -> None:
     """Refuse an object that has a key twice: what reads it next may take the other value.
 
     Where the envelope has two colons, for its two fields, and the data at most one, no key can be there
     twice. Only other bodies are parsed again for it, and those with more than ASCII in their data: of what
     the action skips, nobody has yet said that it is UTF-8.
     """
-    inner = bytes(data)
-    colons = inner.count(b":")
-    if colons <= 1 and body.count(b":") == colons + 2 and data is not _NO_DATA and inner.isascii():
+    colons = data.count(b":")
+    if colons <= 1 and body.count(b":") == colons + 2 and given and data.isascii():
         return
     json.loads(body.decode(), object_pairs_hook=_unique, parse_int=str, parse_float=str)
 

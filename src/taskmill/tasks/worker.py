@@ -79,9 +79,8 @@ class Worker:
         self._running.clear()
 
     def _run_inline(self, message: TaskMessage) -> None:
-        action = message.registered.action
         try:
-            result = encode_result(action.run(message.decoded or action.decode(message.body)))
+            result = encode_result(message.run())
         except BaseException as error:  # `sys.exit` in an action ends its task, not the server
             self._store.fail(message, message.attempt, _described(error))
         else:
@@ -90,7 +89,7 @@ class Worker:
         if spent > BLOCKING:
             logger.warning(
                 "action %s is inline and kept the loop from everything else for %d ms; leave `inline` out",
-                action.name, spent,
+                message.registered.action.name, spent,
             )  # fmt: skip
 
     async def _carefully(self, slot: Slot, message: TaskMessage) -> None:
@@ -99,8 +98,7 @@ class Worker:
         if message.attempt > action.max_attempts:
             error = TaskError("WorkerLost", f"the worker died in each of {action.max_attempts} attempts", "")
             self._store.fail(message, action.max_attempts, error)
-            self._ended(slot, message)
-            self.work(slot)
+            self._go_on(slot, message)
             return
         if message.suspect:
             message.started_at = 0
@@ -113,13 +111,11 @@ class Worker:
             # Such as a full disk: later, and not counted.
             message.deliveries -= 1
             message.nack()
-            self._ended(slot, message)
-            self.work(slot)
+            self._go_on(slot, message)
             return
         if action.inline:
             self._run_inline(message)
-            self._ended(slot, message)
-            self.work(slot)
+            self._go_on(slot, message)
         else:
             self._launch(slot, message)
 
@@ -134,17 +130,15 @@ class Worker:
         self._note_later()
 
     async def _run_async(self, slot: Slot, message: TaskMessage) -> None:
-        action = message.registered.action
         try:
-            result = encode_result(await action.run(message.decoded or action.decode(message.body)))
+            result = encode_result(await message.run())
         except BaseException as error:
             if self._stopping and isinstance(error, asyncio.CancelledError):
                 raise
             self._store.fail(message, message.attempt, _described(error))
         else:
             self._store.complete(message, result)
-        self._ended(slot, message)
-        self.work(slot)
+        self._go_on(slot, message)
 
     def _run_isolated(self, slot: Slot, first: TaskMessage) -> None:
         """Send an attempt to a worker process, and with it, where such are quick, the slot's next ones."""
@@ -201,6 +195,10 @@ class Worker:
     def _ended(self, slot: Slot, message: TaskMessage) -> None:
         self._running.pop(message, None)
         slot.done()
+
+    def _go_on(self, slot: Slot, message: TaskMessage) -> None:
+        self._ended(slot, message)
+        self.work(slot)
 
     def _note_later(self) -> None:
         if not self._noting:

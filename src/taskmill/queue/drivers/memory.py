@@ -80,9 +80,7 @@ class MemoryChannel:
         self._receivers: list[Receiver] = []
         self._length = 0  # waiting, held, running, or resting after a nack
         self._bytes = 0
-        self._publishers: deque[_Publisher] = (
-            deque()
-        )  # those that wait for room, in the order of their coming
+        self._publishers: deque[_Publisher] = deque()  # wait for room, in the order of their coming
         self._timers: set[asyncio.TimerHandle] = set()
         self._pumping = False
         self._closed = False
@@ -110,9 +108,7 @@ class MemoryChannel:
         try:
             await publisher.admitted
         finally:
-            if (
-                publisher in self._publishers
-            ):  # it was cancelled, and may have stood in the way of smaller ones
+            if publisher in self._publishers:  # cancelled, and perhaps in the way of smaller ones
                 self._publishers.remove(publisher)
                 self._admit()
 
@@ -182,9 +178,8 @@ class MemoryChannel:
         length, total = self._length, self._bytes
         for message in messages:
             size = _size(message)
-            if length and (
-                length >= self._config.max_length or total + size > self._config.max_bytes
-            ):  # one message always fits
+            full = length >= self._config.max_length or total + size > self._config.max_bytes
+            if full and length:  # one message always fits
                 break
             length += 1
             total += size
