@@ -3,7 +3,7 @@
 from taskmill.sql.access import AsyncSession, Session, get
 from taskmill.sql.errors import DatabaseDamaged, DatabaseError, DatabaseUnavailable
 from taskmill.sql.migrations import Migration, migrate
-from taskmill.sql.sqlite import SqliteDatabase
+from taskmill.sql.sqlite import SqliteDatabase, Transaction
 from taskmill.sql.writer import Lane, Overloaded, Writer
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Overloaded",
     "Session",
     "SqliteDatabase",
+    "Transaction",
     "Writer",
     "get",
     "migrate",

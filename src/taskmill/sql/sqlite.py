@@ -64,6 +64,25 @@ class SqliteConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
     readers: Annotated[int, Meta(ge=1, le=64, description="Connections for reading.")] = 4
 
 
+class Transaction:
+    """What a call of :meth:`SqliteDatabase.write` works with: statements of SQLAlchemy Core, in one transaction."""
+
+    def __init__(self, database: SqliteDatabase, connection: apsw.Connection) -> None:
+        self._database = database
+        self._connection = connection
+
+    def fetch(self, statement: ClauseElement, **values: Any) -> list[Any]:
+        """Run a query, and return its rows as tuples."""
+        sql, arguments = self._database.bind(statement, values)
+        return self._connection.execute(sql, arguments).fetchall()
+
+    def change(self, statement: ClauseElement, **values: Any) -> int:
+        """Run an insert, update or delete; return how many rows it changed."""
+        sql, arguments = self._database.bind(statement, values)
+        self._connection.execute(sql, arguments)
+        return self._connection.changes()
+
+
 class SqliteDatabase:
     """The database. Writes go through :attr:`writer`, reads through :meth:`read`, neither blocks the other."""
 
@@ -153,6 +172,10 @@ class SqliteDatabase:
         if self.in_memory:  # it is private to its one connection
             return await self.writer.run(call)
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, call)
+
+    async def write(self, call: Callable[[Transaction], T]) -> T:
+        """Run ``call(transaction)`` within the next commit, in the writer's thread; see :meth:`Writer.run`."""
+        return await self.writer.run(lambda connection: call(Transaction(self, connection)))
 
     @contextmanager
     def reader(self, timeout: float | None = None) -> Iterator[apsw.Connection]:

@@ -6,10 +6,12 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
-from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints, overload
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack, get_type_hints, overload
 
 import msgspec
 from msgspec.structs import asdict
+
+from taskmill.tasks.options import Declared, Options
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,27 +40,24 @@ class Action(Generic[P, R]):
     """
 
     def __init__(
-        self,
-        function: Callable[P, R],
-        *,
-        name: str | None = None,
-        inline: bool = False,
-        max_attempts: int = 3,
+        self, function: Callable[P, R], name: str | None = None, **declared: Unpack[Declared]
     ) -> None:
         self.function = function
         self.name = name or function.__name__
         self.is_async = inspect.iscoroutinefunction(function)
-        self.inline = inline
-        self.max_attempts = max_attempts
         self.description = inspect.getdoc(function) or ""
         if not self.name or len(self.name) > 200 or not self.name.isprintable():
             raise ActionError(f"{self.name!r} cannot name an action: use up to 200 printable characters")
-        if inline and self.is_async:
+        try:
+            self.options = Options.of(declared)
+        except (ValueError, TypeError) as error:
+            raise ActionError(f"action {self.name}: {error}") from None
+        self.inline = self.options.inline
+        self.max_attempts = self.options.max_attempts
+        if self.inline and self.is_async:
             raise ActionError(
                 f"action {self.name}: an `async def` runs on the loop anyway; leave `inline` out"
             )
-        if max_attempts < 1:
-            raise ActionError(f"action {self.name}: `max_attempts` must be at least 1")
         self._whole, self.data_type = _data_type(function, self.name)
         self._decode = msgspec.json.Decoder(self.data_type).decode
 
@@ -81,21 +80,23 @@ class Action(Generic[P, R]):
 def action(function: Callable[P, R], /) -> Action[P, R]: ...
 @overload
 def action(
-    *, name: str | None = None, inline: bool = False, max_attempts: int = 3
+    *, name: str | None = None, **declared: Unpack[Declared]
 ) -> Callable[[Callable[P, R]], Action[P, R]]: ...
-def action(function: Callable[P, R] | None = None, /, **options: Any) -> Any:
+def action(
+    function: Callable[P, R] | None = None, /, name: str | None = None, **declared: Unpack[Declared]
+) -> Any:
     """Make a function an action.
 
     ``async def`` runs on the event loop; ``def`` in a worker process, so that it may take its time, and crash;
     ``inline=True`` runs a ``def`` on the loop, for functions of microseconds. ``name="*"`` takes every name
-    that is not registered. ``max_attempts`` is how often a task is started when its worker dies.
+    that is not registered. docs/reference/actions.md tells of every option.
 
     Raises:
-        ActionError: the function cannot be one.
+        ActionError: the function cannot be one, or an option is wrong.
     """
     if function is not None:
         return Action(function)
-    return lambda function: Action(function, **options)
+    return lambda function: Action(function, name, **declared)
 
 
 def encode_result(value: object) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 import msgspec
@@ -13,9 +14,10 @@ from taskmill.queue import Slot, handoff
 from taskmill.registry import nearest
 from taskmill.sql import SqliteDatabase, migrate
 from taskmill.tasks.ids import from_text
-from taskmill.tasks.model import STATUS_WORDS, Status, TaskPage
+from taskmill.tasks.lifecycle import STATUS_WORDS, Status
+from taskmill.tasks.model import TaskPage
+from taskmill.tasks.schema import COMPONENT, MIGRATIONS
 from taskmill.tasks.service import TaskService
-from taskmill.tasks.statements import COMPONENT, MIGRATIONS
 
 
 class ListQuery(msgspec.Struct):
@@ -40,7 +42,7 @@ async def apply_migrations(*, database: SqliteDatabase) -> int:
 @direct
 def create_task(exchange: Exchange, *, tasks: TaskService) -> None:
     """``POST /tasks``."""
-    tasks.submit(exchange)
+    tasks.intake.submit(exchange)
 
 
 @handoff
@@ -57,7 +59,7 @@ async def list_tasks(request: Request, *, tasks: TaskService) -> TaskPage:
         raise BadRequest(
             "Take the cursor from the answer before, unchanged.", [FieldError("cursor", "not a cursor")]
         )
-    page, more = await tasks.store.page(_status(query.status), query.action, cursor, query.limit)
+    page, more = await tasks.reader.page(_status(query.status), query.action, cursor, query.limit)
     return TaskPage(page, len(page), page[-1].id if more else None)
 
 
@@ -65,9 +67,40 @@ async def get_task(request: Request, *, tasks: TaskService) -> Response | object
     """``GET /tasks/{id}``."""
     parse_query(request.scope["query_string"], NoQuery)
     id_ = from_text(request.path_params["id"])
-    task = None if id_ is None else await tasks.store.get(id_)
+    task = None if id_ is None else await tasks.reader.get(id_)
     if task is None:
         raise BadRequest("No task has this id.", status=404)
+    return task
+
+
+async def cancel_task(request: Request, *, tasks: TaskService) -> object:
+    """``POST /tasks/{id}/cancel``."""
+    return await _change(
+        request, tasks, tasks.control.cancel, "It has ended: only what has not can be cancelled."
+    )
+
+
+async def retry_task(request: Request, *, tasks: TaskService) -> object:
+    """``POST /tasks/{id}/retry``."""
+    return await _change(
+        request, tasks, tasks.control.retry, "Only a failed or cancelled task can be run again."
+    )
+
+
+async def _change(
+    request: Request,
+    tasks: TaskService,
+    change: Callable[[Sequence[bytes]], Awaitable[Sequence[bytes]]],
+    conflict: str,
+) -> object:
+    parse_query(request.scope["query_string"], NoQuery)
+    id_ = from_text(request.path_params["id"])
+    changed = [] if id_ is None else await change([id_])
+    task = None if id_ is None else await tasks.reader.get(id_)
+    if task is None:
+        raise BadRequest("No task has this id.", status=404)
+    if not changed:
+        raise BadRequest(f"The task is {task.status}. {conflict}", status=409)
     return task
 
 

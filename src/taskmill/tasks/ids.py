@@ -35,6 +35,11 @@ class IdSource:
         return self._last.to_bytes(16)
 
 
+def time_in(id_: bytes) -> int:
+    """Return the milliseconds since 1970 that stand in an id."""
+    return int.from_bytes(id_[:6])
+
+
 def to_text(id_: bytes) -> str:
     """Return an id as people write it."""
     digits = id_.hex()

@@ -3,23 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from taskmill.queue import Message
-from taskmill.tasks.catalog import Registered
-from taskmill.tasks.ids import to_text
+from taskmill.tasks.ids import time_in, to_text
+
+if TYPE_CHECKING:
+    from taskmill.tasks.catalog import Registered
+
+# id, action, data, attempt, max_attempts, queue, rank, priority, expires_at, timeout, key, limit_key
+Dispatchable = tuple[
+    bytes, str, str, int, int, str, int | None, int | None, int | None, int | None, str | None, str | None
+]
+
+FIRST = -(2**62)  # the rank of what goes before everything else
+
+
+@dataclass(slots=True, frozen=True)
+class Place:
+    """What a task that is not plain brings along; see :data:`taskmill.tasks.schema.task`."""
+
+    queue: str
+    rank: int
+    max_attempts: int
+    priority: int = 0
+    expires_at: int | None = None  # milliseconds since 1970
+    timeout: float | None = None  # seconds
+    key: str | None = None
+    limit_key: str | None = None
 
 
 class TaskMessage(Message):
     """A message whose body is a task's ``data``, with what its worker needs at hand.
 
     ``key`` is the task's id as bytes, ``decoded`` its data decoded by the action, if it has been, and
-    ``attempts`` how often it had been started before this message. ``suspect`` says that it may have killed
-    the last run. ``started_at`` (milliseconds since 1970; 0 while it waits for its turn) and ``noted`` (its
-    row says that it runs) are of the attempt under way.
+    ``attempts`` how often it had been started before this message. ``place`` is None for a plain task.
+    ``suspect`` says that it may have killed the last run. ``started_at`` (milliseconds since 1970; 0 while it
+    waits for its turn), ``noted`` (its row says that it runs) and ``stopping`` (why it is being stopped) are
+    of the attempt under way.
     """
 
-    __slots__ = ("attempts", "decoded", "key", "name", "noted", "registered", "started_at", "suspect")
+    __slots__ = (
+        "attempts", "decoded", "key", "name", "noted", "place", "registered", "started_at", "stopping", "suspect",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -30,6 +57,7 @@ class TaskMessage(Message):
         decoded: Any = None,
         attempts: int = 0,
         suspect: bool = False,
+        place: Place | None = None,
     ) -> None:
         super().__init__(to_text(key), data)
         self.key = key
@@ -38,13 +66,35 @@ class TaskMessage(Message):
         self.decoded = decoded
         self.attempts = attempts
         self.suspect = suspect
+        self.place = place
         self.started_at = 0
         self.noted = False
+        self.stopping: Literal["", "timeout", "cancelled"] = ""
 
     @property
     def attempt(self) -> int:
         """Which attempt this delivery is, from 1 on."""
-        return self.attempts + self.deliveries
+        return self.attempts + 1
+
+    @property
+    def max_attempts(self) -> int:
+        """How often the task may be started."""
+        return self.place.max_attempts if self.place else self.registered.action.options.max_attempts
+
+    @property
+    def timeout(self) -> float | None:
+        """How long an attempt may take, in seconds."""
+        declared = self.place.timeout if self.place else None
+        return declared or self.registered.action.options.timeout
+
+    @property
+    def careful(self) -> bool:
+        """Whether an attempt may begin only once it stands in the task's row.
+
+        It must where the task may be one that kills the process, and where another submission may replace
+        the data until then.
+        """
+        return self.attempts > 0 or self.suspect or (self.place is not None and self.place.key is not None)
 
     def run(self) -> Any:
         """Call the action with the task's data. For an ``async def`` that makes the coroutine."""
@@ -58,3 +108,23 @@ class TaskMessage(Message):
             "attempt": str(self.attempts),
             **({"suspect": "yes"} if self.suspect else {}),
         }
+
+
+def from_row(
+    row: Dispatchable, registered: Registered, *, suspect: bool = False, first: bool = False
+) -> TaskMessage:
+    """Make a message of a row; ``first`` puts it before all others."""
+    id_, action, data, attempt, max_attempts, queue, rank, priority, expires_at, timeout, key, limit_key = row
+    place = None
+    if first or rank is not None or max_attempts != registered.action.options.max_attempts:
+        place = Place(
+            queue,
+            FIRST if first else time_in(id_) if rank is None else rank,
+            max_attempts,
+            priority or 0,
+            expires_at,
+            None if timeout is None else timeout / 1000,
+            key,
+            limit_key,
+        )
+    return TaskMessage(id_, action, registered, data, attempts=attempt, suspect=suspect, place=place)

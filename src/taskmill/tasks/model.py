@@ -4,35 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from enum import IntEnum
 from typing import Any
 
 import msgspec
 
 from taskmill.tasks.ids import to_text
+from taskmill.tasks.lifecycle import Status
 
 NULL = msgspec.Raw(b"null")
 
 
-class Status(IntEnum):
-    """Where a task is in its life; the numbers are stored."""
-
-    QUEUED = 0
-    RUNNING = 2
-    COMPLETED = 3
-    FAILED = 4
-
-    @property
-    def word(self) -> str:
-        """As the API says it."""
-        return self.name.lower()
-
-
-STATUS_WORDS = {status.word: status for status in Status}
-
-
 class TaskError(msgspec.Struct):
-    """Why an attempt failed. ``at`` is RFC 3339; the traceback stays in the database."""
+    """Why an attempt failed. ``at`` is RFC 3339."""
 
     type: str
     message: str
@@ -41,15 +24,24 @@ class TaskError(msgspec.Struct):
 
 
 class ShownError(msgspec.Struct):
-    """An error as readers see it."""
+    """An error as lists show it: without its traceback."""
 
     type: str
     message: str
     at: str
 
 
-class Task(msgspec.Struct):
-    """A task, as ``GET /tasks/{id}`` shows it."""
+class Attempt(msgspec.Struct):
+    """One attempt that has ended; ``error`` is null where it went well."""
+
+    attempt: int
+    started_at: str | None
+    ended_at: str
+    error: TaskError | None
+
+
+class Task(msgspec.Struct, kw_only=True):
+    """A task, as ``GET /tasks`` lists it."""
 
     id: str
     action: str
@@ -58,11 +50,24 @@ class Task(msgspec.Struct):
     result: msgspec.Raw
     error: ShownError | None
     queue: str
+    priority: int
+    key: str | None
+    fair_key: str | None
+    tags: list[str]
     attempt: int
     max_attempts: int
+    timeout: float | None
     created_at: str
+    run_at: str | None
+    expires_at: str | None
     started_at: str | None
     finished_at: str | None
+
+
+class TaskDetails(Task, kw_only=True):
+    """A task, as ``GET /tasks/{id}`` shows it: with its last attempts, the oldest first."""
+
+    attempts: list[Attempt]
 
 
 class TaskPage(msgspec.Struct):
@@ -73,29 +78,62 @@ class TaskPage(msgspec.Struct):
     next: str | None
 
 
-_error = msgspec.json.Decoder(ShownError)
+_shown_error = msgspec.json.Decoder(ShownError)
+_error = msgspec.json.Decoder(TaskError)
+_tags = msgspec.json.Decoder(list[str])
 
 
 def from_row(row: Sequence[Any]) -> Task:
     """Make a task of a row, columns in the order of the table."""
-    id_, action, queue, data, status, attempt, max_attempts, created, started, finished, result, error = row
-    return Task(
-        id=to_text(id_),
-        action=action,
-        data=msgspec.Raw(data.encode()),
-        status=Status(status).word,
-        result=NULL if result is None else msgspec.Raw(result.encode()),
-        error=None if error is None else _error.decode(error),
-        queue=queue,
-        attempt=attempt,
-        max_attempts=max_attempts,
-        created_at=timestamp(created),
-        started_at=None if started is None else timestamp(started),
-        finished_at=None if finished is None else timestamp(finished),
-    )
+    return Task(**_fields(row))
+
+
+def details(row: Sequence[Any], attempts: Sequence[Sequence[Any]]) -> TaskDetails:
+    """Make a task of a row, and of its failed attempts as :data:`taskmill.tasks.statements.ATTEMPTS` reads them."""
+    fields = _fields(row)
+    ended = [
+        Attempt(number, moment(started), timestamp(at), _error.decode(error))
+        for number, started, at, error in attempts
+    ]
+    if fields["status"] == Status.COMPLETED.word:
+        ended.append(Attempt(fields["attempt"], fields["started_at"], fields["finished_at"], None))
+    return TaskDetails(**fields, attempts=ended)
+
+
+def _fields(row: Sequence[Any]) -> dict[str, Any]:
+    (
+        id_, action, queue, data, status, attempt, max_attempts, created, started, finished, result, error,
+        _rank, priority, run_at, expires_at, timeout, key, fair_key, _limit_key, tags,
+    ) = row  # fmt: skip
+    return {
+        "id": to_text(id_),
+        "action": action,
+        "data": msgspec.Raw(data.encode()),
+        "status": Status(status).word,
+        "result": NULL if result is None else msgspec.Raw(result.encode()),
+        "error": None if error is None else _shown_error.decode(error),
+        "queue": queue,
+        "priority": priority or 0,
+        "key": key,
+        "fair_key": fair_key,
+        "tags": [] if tags is None else _tags.decode(tags),
+        "attempt": attempt,
+        "max_attempts": max_attempts,
+        "timeout": None if timeout is None else timeout / 1000,
+        "created_at": timestamp(created),
+        "run_at": moment(run_at),
+        "expires_at": moment(expires_at),
+        "started_at": moment(started),
+        "finished_at": moment(finished),
+    }
 
 
 def timestamp(milliseconds: int) -> str:
     """Write milliseconds since 1970 as RFC 3339 in UTC."""
-    moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+    at = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+
+
+def moment(milliseconds: int | None) -> str | None:
+    """Write a time that may be missing."""
+    return None if milliseconds is None else timestamp(milliseconds)

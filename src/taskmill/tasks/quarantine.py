@@ -21,7 +21,7 @@ class Quarantine:
 
     async def enter(self, message: TaskMessage) -> None:
         """Wait until the suspect may run. It leaves as it is settled: when its end is stored."""
-        last = message.attempt >= message.registered.action.max_attempts
+        last = message.attempt >= message.max_attempts
         while self._alone or (last and self._inside):
             await self._left.wait()
         self._inside += 1

@@ -1,58 +1,79 @@
-"""``task.service``: the task queue itself, between a database, a queue and a process host."""
+"""``task.service``: the task queue itself, between a database, its queues and a process host."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from time import time
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, field
 
-from taskmill.http import JSON, BadRequest, Exchange
 from taskmill.process.host import ProcessHost
 from taskmill.process.source_check import check_source
 from taskmill.queue import Queue
 from taskmill.registry import Entry, EntryConfig, Mistake, reference
 from taskmill.sql import DatabaseError, Overloaded, SqliteDatabase
 from taskmill.supervisor import Context
+from taskmill.tasks.alarm import Alarm
 from taskmill.tasks.catalog import Catalog
+from taskmill.tasks.control import Control, Queued
 from taskmill.tasks.dispatcher import Dispatcher
+from taskmill.tasks.failure import Failure
 from taskmill.tasks.ids import IdSource
-from taskmill.tasks.message import TaskMessage
+from taskmill.tasks.intake import Intake, Waiting, WaitingFull
+from taskmill.tasks.limits import Limits
+from taskmill.tasks.message import Dispatchable, TaskMessage, from_row
+from taskmill.tasks.placing import Placing
+from taskmill.tasks.reader import Reader
 from taskmill.tasks.store import Store
-from taskmill.tasks.submission import read_submission
 from taskmill.tasks.worker import Worker
+from taskmill.units import Duration
 
-RETRY_AFTER = b"retry-after: 1\r\n"
-
-Waiting = tuple[Exchange, TaskMessage]  # a submitted task until its commit, with who asked
+logger = logging.getLogger(__name__)
 
 
 class TaskServiceConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
-    """The task queue: stores tasks in a database, dispatches them through a queue, runs their actions."""
+    """The task queue: stores tasks in a database, dispatches them through queues, runs their actions."""
 
     database: Annotated[str, reference("db.sql.*", description="Where tasks are stored.")]
     queue: Annotated[str, reference("queue.queue", description="What dispatches them.")]
+    queues: Annotated[
+        list[Annotated[str, reference("queue.queue")]],
+        Meta(description="More queues, for tasks and actions that name one."),
+    ] = field(default_factory=list)
     host: Annotated[str, reference("process.host", description="Where actions that are a plain `def` run.")]
     actions: Annotated[
         list[str], Meta(description="Sources of actions: `file://actions.py`, or a module `package.module`.")
     ] = field(default_factory=list)
+    ageing: Annotated[
+        Duration,
+        Meta(description="After waiting so long, a task is as urgent as a new one of the next priority."),
+    ] = Duration(600)
 
 
 class TaskService:
-    """Accepts tasks, hands them to the queue once they are safe, and keeps their results."""
+    """Accepts tasks, hands them to their queues once they are safe, and keeps their results."""
 
     kind: ClassVar[str] = "task.service"
     Config: ClassVar[type[EntryConfig]] = TaskServiceConfig
 
-    store: Store[Waiting]
+    store: Store[Waiting, WaitingFull]
+    reader: Reader
+    intake: Intake
+    control: Control
     worker: Worker
 
     def __init__(self, entry: Entry[Any], context: Context) -> None:
         self._config: TaskServiceConfig = entry.config
         self._context = context
         self._directory = entry.directory
-        self._dispatcher: Dispatcher | None = None
+        self._alarm: Alarm | None = None
         self.catalog = Catalog()
+        self.dispatchers: dict[str, Dispatcher] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._dropped: set[bytes] = set()  # cancelled, and perhaps still on their way to a worker
 
     @classmethod
     def check(cls, entry: Entry[Any]) -> Iterator[Mistake]:
@@ -63,43 +84,44 @@ class TaskService:
 
     async def start(self) -> None:
         """Load the actions, and dispatch what the last run left unfinished."""
-        self.catalog.load(self._config.actions, self._directory)
-        queue = self._context.get(self._config.queue, Queue)
-        pool = self._context.get(self._config.host, ProcessHost).pool
+        config = self._config
+        self.catalog.load(config.actions, self._directory)
+        pool = self._context.get(config.host, ProcessHost).pool
         pool.preload(self.catalog.isolated())
-        database = self._context.get(self._config.database, SqliteDatabase)
-        self._queue_name = queue.name
-        self.store = Store(database, self._added, self._finished)
-        newest = await self.store.newest_id()
-        self._ids = IdSource(newest)
-        self.worker = Worker(self.store, pool)
-        self._dispatcher = Dispatcher(self.store, queue, self.catalog)
-        await self._dispatcher.start(newest, database.killed)
+        database = self._context.get(config.database, SqliteDatabase)
+        queues = [self._context.get(id_, Queue) for id_ in (config.queue, *config.queues)]
+        self.reader = Reader(database)
+        newest = await self.reader.newest_id()
+        self.limits = Limits(self.reader, self.dispatchers, self._end_for_limit)
+        self._placing = Placing(self.dispatchers, queues[0].name, config.ageing)
+        for queue in queues:
+            self.dispatchers[queue.name] = Dispatcher(
+                self.reader,
+                queue,
+                self.catalog,
+                self.limits,
+                ageing_off=self._placing.ageing_off,
+                dropped=self._dropped,
+            )
+        self.intake = Intake(self.catalog, IdSource(newest), self._placing, self.dispatchers, queues[0].name)
+        self.store = Store(database, self.intake.added, self.intake.added_full, self._ended, self._scheduled)
+        self.worker = Worker(self.store, pool, retry=self._retry, settle=self._ended, dropped=self._dropped)
+        self._alarm = Alarm(self.store, self.reader, self._due, self._expired, self.worker.has)
+        self.intake.connect(self.store, self._alarm)
+        self.control = Control(
+            database, self.catalog, self.dispatchers, self._placing, self._cancelled, self._due
+        )
+        await self._resume(newest, database.killed)
 
     async def stop(self) -> None:
         """Break off what still runs; its tasks run again at the next start."""
-        if self._dispatcher is not None:
-            await self._dispatcher.stop()
+        if self._alarm is not None:
+            await self._alarm.stop()
+            await self.intake.stop()
+            self.limits.stop()
+            for dispatcher in self.dispatchers.values():
+                await dispatcher.stop()
             await self.worker.stop()
-
-    def submit(self, exchange: Exchange) -> None:
-        """Answer ``POST /tasks``: 202 once the task's row is flushed to disk, and not before."""
-        media_type = exchange.header(b"content-type")
-        if media_type is not None and media_type != JSON and not _is_json(media_type):
-            exchange.refuse(415, "Send the task as JSON, with `Content-Type: application/json`.")
-            return
-        if self.store.overloaded():
-            detail = "More tasks wait for the disk than may; try again in a second."
-            exchange.refuse(503, detail, headers=RETRY_AFTER)
-            return
-        try:
-            submission, registered, decoded = read_submission(exchange.body, self.catalog)
-        except BadRequest as error:
-            exchange.refuse(error.status, error.detail, error.errors)
-            return
-        data = str(submission.data, "utf-8")
-        message = TaskMessage(self._ids.next(), submission.action, registered, data, decoded)
-        self.store.add(message, self._queue_name, (exchange, message))
 
     async def readiness(self) -> list[str]:
         """Return what keeps the service from accepting tasks: nothing if it is well.
@@ -113,26 +135,75 @@ class TaskService:
                 return [str(error)]
         return []
 
-    def _added(self, _: list[Any], waiting: list[Waiting], error: Exception | None) -> None:
-        if error is not None:
-            for exchange, _message in waiting:
-                exchange.refuse(503, f"The task was not stored: {error}.", headers=RETRY_AFTER)
-            return
-        for exchange, message in waiting:
-            id_ = message.id().encode()
-            exchange.reply(
-                202, b'{"id":"%b","status":"queued"}' % id_, headers=b"location: /tasks/%b\r\n" % id_
-            )
-        if self._dispatcher is not None:
-            self._dispatcher.committed([message for _exchange, message in waiting])
+    async def _resume(self, newest: bytes, killed: bool) -> None:
+        running: dict[str, list[Dispatchable]] = {}
+        for row in await self.reader.running():
+            running.setdefault(row[5], []).append(row)
+        if running:
+            count = sum(map(len, running.values()))
+            logger.info("%d tasks were running when the last run ended; they run again", count)
+        await self.control.restore_pauses()
+        for name, dispatcher in self.dispatchers.items():
+            await dispatcher.start(newest, running.pop(name, []), killed)
+        for name, rows in running.items():
+            logger.error("%d tasks wait: this application has no queue %r", len(rows), name)
+        if self._alarm is not None:
+            await self._alarm.start()
 
-    def _finished(self, messages: list[TaskMessage]) -> None:
+    def _due(self, rows: Sequence[Dispatchable]) -> None:
+        """Dispatch tasks that have just been queued by their rows."""
+        ready: dict[str, list[TaskMessage]] = {}
+        for row in rows:
+            registered = self.catalog.find(row[1])
+            if registered is None or row[5] not in self.dispatchers:
+                logger.error(
+                    "task of action %r waits: this application lacks it, or queue %r", row[1], row[5]
+                )
+            else:
+                ready.setdefault(row[5], []).append(from_row(row, registered))
+        for queue, messages in ready.items():
+            self.dispatchers[queue].committed_ranked(messages)
+
+    def _retry(self, message: TaskMessage, failure: Failure) -> None:
+        """Store that an attempt has failed and when the next one begins."""
+        rest = failure.after
+        if rest is None:
+            rest = message.registered.action.options.backoff.rest(message.attempt)
+        run_at = int(time() * 1000 + rest * 1000)
+        priority = message.place.priority if message.place else 0
+        self.store.retry(message, failure, run_at, self._placing.rank(run_at, priority))
+
+    def _ended(self, messages: list[TaskMessage]) -> None:
+        """Let go of messages whose attempt's end is stored."""
         for message in messages:
             message.ack()
-        if self._dispatcher is not None:
-            self._dispatcher.fill()
+            if message.place is not None:
+                self.dispatchers[message.place.queue].settled(message)
+        if self._dropped:
+            self._dropped.difference_update(message.key for message in messages)
+        for dispatcher in self.dispatchers.values():
+            dispatcher.fill()
 
+    def _scheduled(self, at: int) -> None:
+        """See to it that a task is queued when its time has come."""
+        if self._alarm is not None:
+            self._alarm.set(at)
 
-def _is_json(media_type: bytes) -> bool:
-    name = media_type.partition(b";")[0].strip().lower()
-    return name == JSON or (name.startswith(b"application/") and name.endswith(b"+json"))
+    def _expired(self, keys: Sequence[bytes]) -> None:
+        """Keep tasks that have expired as rows from being started."""
+        self._drop([(key, True) for key in keys])
+
+    def _cancelled(self, keys: Sequence[bytes], queued: Sequence[Queued]) -> None:
+        """Stop tasks that have been cancelled as rows, wherever they are."""
+        self._drop(queued)
+        self._dropped.difference_update(self.worker.cancel(keys))
+
+    def _drop(self, queued: Sequence[Queued]) -> None:
+        for key, ranked in queued:
+            if any(dispatcher.has(key, ranked) for dispatcher in self.dispatchers.values()):
+                self._dropped.add(key)
+
+    def _end_for_limit(self, message: TaskMessage, why: str) -> None:
+        task = asyncio.create_task(self.control.cancel_for_limit(message.key, why))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)

@@ -1,143 +1,173 @@
-"""Every statement on tasks, once, in SQLAlchemy Core: each database compiles them to its own dialect."""
+"""Every statement on tasks, once, in SQLAlchemy Core: each database compiles them to its own dialect.
+
+The steps of a task's life stand in :mod:`taskmill.tasks.steps`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
-    Column,
     CompoundSelect,
+    Delete,
     Insert,
-    Integer,
-    LargeBinary,
-    MetaData,
     Select,
-    Table,
-    Text,
-    Update,
     bindparam,
+    delete,
     func,
     insert,
     literal_column,
     select,
     union_all,
-    update,
 )
 
-from taskmill.sql import Migration
-from taskmill.tasks.model import Status
-
-task = Table(
-    "task",
-    MetaData(),
-    Column("id", LargeBinary(16), primary_key=True),  # UUIDv7: sorted by time, so rows are added at the end
-    Column("action", Text, nullable=False),
-    Column("queue", Text, nullable=False),
-    Column("data", Text, nullable=False),  # JSON, exactly as it was sent
-    Column("status", Integer, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("max_attempts", Integer, nullable=False),
-    Column("created_at", Integer, nullable=False),  # milliseconds since 1970, as the other times
-    Column("started_at", Integer),
-    Column("finished_at", Integer),
-    Column("result", Text),  # JSON
-    Column("error", Text),  # JSON
-)
-
-COMPONENT = "tasks"
-
-# The table is its primary key (WITHOUT ROWID): one tree to grow instead of two. The two indexes serve the
-# lists, newest first, with either filter or both; the first also finds what is not finished.
-MIGRATIONS = (
-    Migration(
-        1,
-        "tasks",
-        """
-        CREATE TABLE task (
-            id BLOB NOT NULL PRIMARY KEY,
-            action TEXT NOT NULL,
-            queue TEXT NOT NULL,
-            data TEXT NOT NULL,
-            status INTEGER NOT NULL,
-            attempt INTEGER NOT NULL,
-            max_attempts INTEGER NOT NULL,
-            created_at INTEGER NOT NULL,
-            started_at INTEGER,
-            finished_at INTEGER,
-            result TEXT,
-            error TEXT
-        ) WITHOUT ROWID;
-        CREATE INDEX task_status ON task (status, id);
-        CREATE INDEX task_action ON task (action, status, id);
-        """,
-    ),
-)
+from taskmill.tasks.lifecycle import Status
+from taskmill.tasks.schema import attempt, idempotency, pause, task
 
 
-def _code(status: Status) -> Any:
+def code(status: Status) -> Any:
+    """Write a status as a constant, so that the planner may use a partial index."""
     return literal_column(str(status.value))
 
 
-_unfinished = task.c.status.in_([_code(Status.QUEUED), _code(Status.RUNNING)])
-
-# A submitted task. Parameters: id, action, queue, data, max_attempts, created_at.
+# A plain task. Parameters: id, action, queue, data, max_attempts, created_at.
 ADD: Insert = insert(task).values(
     id=bindparam("id_"),
     action=bindparam("action_"),
     queue=bindparam("queue_"),
     data=bindparam("data_"),
-    status=_code(Status.QUEUED),
+    status=code(Status.QUEUED),
     attempt=literal_column("0"),
     max_attempts=bindparam("max_attempts_"),
     created_at=bindparam("created_at_"),
 )
 
-# An attempt that has begun. Parameters: attempt, started_at, id.
-START: Update = (
-    update(task)
-    .values(status=_code(Status.RUNNING), attempt=bindparam("attempt_"), started_at=bindparam("started_at_"))
-    .where(task.c.id == bindparam("id_"), _unfinished, task.c.attempt < bindparam("attempt_"))
-)
-
-# An attempt that a shutdown broke off costs nothing. Parameters: id, attempt.
-RELEASE: Update = (
-    update(task)
-    .values(status=_code(Status.QUEUED), attempt=task.c.attempt - literal_column("1"))
-    .where(task.c.id == bindparam("id_"), task.c.status == _code(Status.RUNNING))
-)
-
-# The end of a task; never of one that has ended. Parameters: status, attempt, started_at, finished_at,
-# result, error, id.
-FINISH: Update = (
-    update(task)
-    .values(
-        status=bindparam("status_"),
-        attempt=bindparam("attempt_"),
-        started_at=bindparam("started_at_"),
-        finished_at=bindparam("finished_at_"),
-        result=bindparam("result_"),
-        error=bindparam("error_"),
-    )
-    .where(task.c.id == bindparam("id_"), _unfinished)
+# Any other task. Parameters: all of FULL, in this order.
+FULL = (
+    "id", "action", "queue", "data", "status", "max_attempts", "created_at", "rank", "priority",
+    "run_at", "expires_at", "timeout", "key", "fair_key", "limit_key", "tags",
+)  # fmt: skip
+ADD_FULL: Insert = insert(task).values(
+    attempt=literal_column("0"), **{name: bindparam(f"{name}_") for name in FULL}
 )
 
 ONE: Select[Any] = select(task).where(task.c.id == bindparam("id_"))
 
+DATA: Select[Any] = select(task.c.data).where(task.c.id == bindparam("id_"))
+
+ATTEMPTS: Select[Any] = (
+    select(attempt.c.attempt, attempt.c.started_at, attempt.c.ended_at, attempt.c.error)
+    .where(attempt.c.task_id == bindparam("id_"))
+    .order_by(attempt.c.attempt)
+)
+
 NEWEST_ID: Select[Any] = select(func.max(task.c.id))
 
-# What a dispatcher needs of the tasks of one status after an id, oldest first. Parameters: status, id, limit.
-DISPATCHABLE: Select[Any] = (
-    select(task.c.id, task.c.action, task.c.data, task.c.attempt)
-    .where(task.c.status == bindparam("status_"), task.c.id > bindparam("id_"))
+# What a dispatcher needs of a task; see `taskmill.tasks.message.from_row`.
+_DISPATCHABLE = (
+    task.c.id, task.c.action, task.c.data, task.c.attempt, task.c.max_attempts, task.c.queue, task.c.rank,
+    task.c.priority, task.c.expires_at, task.c.timeout, task.c.key, task.c.limit_key,
+)  # fmt: skip
+
+# Plain tasks after an id, oldest first. Parameters: queue, id, limit.
+PLAIN: Select[Any] = (
+    select(*_DISPATCHABLE)
+    .where(
+        task.c.status == code(Status.QUEUED),
+        task.c.id > bindparam("id_"),
+        task.c.rank.is_(None),
+        task.c.queue == bindparam("queue_"),
+    )
     .order_by(task.c.id)
     .limit(bindparam("limit_"))
 )
+
+
+def _after_place() -> Any:
+    """Come after a place in a queue. Parameters: rank, id."""
+    return (task.c.rank > bindparam("rank_")) | (
+        (task.c.rank == bindparam("rank_")) & (task.c.id > bindparam("id_"))
+    )
+
+
+# Ranked tasks of a queue after a place, first in line first. Parameters: queue, rank, id, limit.
+RANKED: Select[Any] = (
+    select(*_DISPATCHABLE)
+    .where(
+        task.c.status == code(Status.QUEUED),
+        task.c.queue == bindparam("queue_"),
+        task.c.rank.is_not(None),
+        task.c.rank >= bindparam("rank_"),  # what the index is entered by
+        _after_place(),
+    )
+    .order_by(task.c.rank, task.c.id)
+    .limit(bindparam("limit_"))
+)
+
+# Queued tasks under one limit after a place. Parameters: limit_key, rank, id, limit.
+LIMITED: Select[Any] = (
+    select(*_DISPATCHABLE)
+    .where(
+        task.c.status == code(Status.QUEUED),
+        task.c.limit_key == bindparam("limit_key_"),
+        task.c.limit_key.is_not(None),
+        task.c.rank >= bindparam("rank_"),
+        _after_place(),
+    )
+    .order_by(task.c.rank, task.c.id)
+    .limit(bindparam("limit_"))
+)
+
+# When the last tasks under a limit started, since a time. Parameters: limit_key, since, limit.
+STARTS: Select[Any] = (
+    select(task.c.started_at)
+    .where(
+        task.c.limit_key == bindparam("limit_key_"),
+        task.c.limit_key.is_not(None),
+        task.c.started_at > bindparam("since_"),
+    )
+    .order_by(task.c.started_at.desc())
+    .limit(bindparam("limit_"))
+)
+
+# Tasks that were running when the last run ended, after an id. Parameters: id, limit.
+RUNNING: Select[Any] = (
+    select(*_DISPATCHABLE)
+    .where(task.c.status == code(Status.RUNNING), task.c.id > bindparam("id_"))
+    .order_by(task.c.id)
+    .limit(bindparam("limit_"))
+)
+
+# Scheduled tasks whose time has come, the first ones. Parameters: now, limit.
+DUE: Select[Any] = (
+    select(*_DISPATCHABLE)
+    .where(task.c.status == code(Status.SCHEDULED), task.c.run_at <= bindparam("now_"))
+    .order_by(task.c.run_at, task.c.id)
+    .limit(bindparam("limit_"))
+)
+
+NEXT_DUE: Select[Any] = select(func.min(task.c.run_at)).where(task.c.status == code(Status.SCHEDULED))
+
+_may_expire = task.c.status.in_([code(Status.QUEUED), code(Status.SCHEDULED)]) & task.c.expires_at.is_not(
+    None
+)
+
+# Tasks that nobody started in time, the first ones. Parameters: now, limit.
+EXPIRED: Select[Any] = (
+    select(task.c.id)
+    .where(_may_expire, task.c.expires_at <= bindparam("now_"))
+    .order_by(task.c.expires_at, task.c.id)
+    .limit(bindparam("limit_"))
+)
+
+NEXT_EXPIRY: Select[Any] = select(func.min(task.c.expires_at)).where(_may_expire)
 
 # The last of the oldest queued tasks. Parameter: how many of them.
 NTH_QUEUED: Select[Any] = select(
     func.max(
         select(task.c.id)
-        .where(task.c.status == _code(Status.QUEUED))
+        .where(task.c.status == code(Status.QUEUED))
         .order_by(task.c.id)
         .limit(bindparam("limit_"))
         .subquery()
@@ -154,7 +184,7 @@ def page(*, status: bool, action: bool, cursor: bool) -> Select[Any] | CompoundS
     """
     if not action or status:
         return _newest(bindparam("status_") if status else None, action, cursor)
-    parts = [_newest(_code(one), action, cursor).subquery() for one in Status]
+    parts = [_newest(code(one), action, cursor).subquery() for one in Status]
     merged = union_all(*(select(part) for part in parts))
     return merged.order_by(merged.selected_columns.id.desc()).limit(bindparam("limit_"))
 
@@ -168,3 +198,69 @@ def _newest(status: Any, action: bool, cursor: bool) -> Select[Any]:
     if cursor:
         statement = statement.where(task.c.id < bindparam("cursor_"))
     return statement.order_by(task.c.id.desc()).limit(bindparam("limit_"))
+
+
+# What an idempotency key was used for, since a time. Parameters: key, since.
+USED_KEY: Select[Any] = select(idempotency.c.body, idempotency.c.task_id).where(
+    idempotency.c.key == bindparam("key_"), idempotency.c.created_at > bindparam("since_")
+)
+
+# Parameters: key.
+DROP_KEY: Delete = delete(idempotency).where(idempotency.c.key == bindparam("key_"))
+
+# Parameters: key, body, task_id, created_at.
+USE_KEY: Insert = insert(idempotency).values(
+    key=bindparam("key_"),
+    body=bindparam("body_"),
+    task_id=bindparam("task_id_"),
+    created_at=bindparam("created_at_"),
+)
+
+# Parameter: id.
+STATE: Select[Any] = select(task.c.status, task.c.rank).where(task.c.id == bindparam("id_"))
+
+STATUS: Select[Any] = select(task.c.status).where(task.c.id == bindparam("id_"))
+
+# The greatest rank among a tenant's waiting tasks of a priority. Parameters: queue, fair_key, priority.
+LAST_RANK: Select[Any] = select(func.max(task.c.rank)).where(
+    task.c.status == code(Status.QUEUED),
+    task.c.queue == bindparam("queue_"),
+    task.c.fair_key == bindparam("fair_key_"),
+    task.c.fair_key.is_not(None),
+    task.c.priority == bindparam("priority_"),
+)
+
+
+def same(states: Sequence[Status], *, within: bool) -> Select[Any]:
+    """Find the last task of an action with a key, in one of the states, or submitted since a time.
+
+    Parameters: action, key, since if ``within``.
+    """
+    counts: Any = task.c.status.in_([code(status) for status in states])
+    if within:
+        counts = task.c.created_at > bindparam("since_")
+    return (
+        select(task.c.id, task.c.status)
+        .where(
+            task.c.action == bindparam("action_"),
+            task.c.key == bindparam("key_"),
+            task.c.key.is_not(None),
+            counts,
+        )
+        .order_by(task.c.id.desc())
+        .limit(literal_column("1"))
+    )
+
+
+# A task as a dispatcher needs it. Parameter: id.
+FOR_RETRY: Select[Any] = select(*_DISPATCHABLE).where(task.c.id == bindparam("id_"))
+
+PAUSED: Select[Any] = select(pause.c.queue)
+
+# Parameters: queue, paused_at, paused_by.
+PAUSE: Insert = insert(pause).values(
+    queue=bindparam("queue_"), paused_at=bindparam("paused_at_"), paused_by=bindparam("paused_by_")
+)
+
+# Parameter: queue.
+RESUME: Delete = delete(pause).where(pause.c.queue == bindparam("queue_"))

@@ -1,196 +1,206 @@
-"""The store: tasks as rows. Writes go through the group-commit writer, reads through read connections."""
+"""The store: every write of tasks, through the group-commit writer."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import partial
 from time import time
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import CompoundSelect, Select
 
-from taskmill.sql import DatabaseUnavailable, SqliteDatabase
-from taskmill.tasks import statements
-from taskmill.tasks.message import TaskMessage
-from taskmill.tasks.model import Status, Task, TaskError, from_row, timestamp
+from taskmill.sql import DatabaseUnavailable, Lane, SqliteDatabase, Transaction
+from taskmill.tasks import statements, steps
+from taskmill.tasks.failure import Failure
+from taskmill.tasks.message import Dispatchable, TaskMessage
+from taskmill.tasks.model import TaskError, timestamp
 
 logger = logging.getLogger(__name__)
 S = TypeVar("S")
+F = TypeVar("F")
 
 Row = tuple[Any, ...]
-Statement = Select[Any] | CompoundSelect[Any]
-Dispatchable = tuple[bytes, str, str, int]  # id, action, data, attempt
-
-_COMPLETED = Status.COMPLETED.value
-_FAILED = Status.FAILED.value
-
-PAGE_BYTES = 8 * 2**20  # characters of data and results in a page, or one task's
-_DATA, _RESULT = (list(statements.task.columns.keys()).index(name) for name in ("data", "result"))
+_RUN_AT = 4  # the place of `run_at` among the parameters of RETRY
 ADDING_LIMIT = 2**26  # bytes of data that may wait for a commit
 RETRY_PAUSE = 0.5  # seconds before a result that could not be stored is tried again
 
 
-class Store(Generic[S]):
-    """Reads and writes tasks.
+class Store(Generic[S, F]):
+    """Writes tasks.
 
-    ``S`` waits for a submitted task's commit: ``added`` gets it back, once a batch, with the error if the
-    task could not be stored. ``finished`` gets the messages of tasks whose end is stored; where that is not
-    possible now, such as on a full disk, the end is kept and stored later.
+    ``S`` waits for a submitted plain task's commit and ``F`` for another's: ``added`` and ``added_full`` get
+    them back, once a batch, with the error if the tasks could not be stored. ``ended`` gets the messages whose
+    attempt's end is stored; where that is not possible now, such as on a full disk, the end is kept and stored
+    later. ``scheduled`` hears of the time at which the next retry is due.
     """
 
     def __init__(
         self,
         database: SqliteDatabase,
         added: Callable[[list[Row], list[S], Exception | None], None],
-        finished: Callable[[list[TaskMessage]], None],
+        added_full: Callable[[list[Row], list[F], Exception | None], None],
+        ended: Callable[[list[TaskMessage]], None],
+        scheduled: Callable[[int], None],
     ) -> None:
         self.database = database
-        self._finished = finished
+        self._ended = ended
+        self._scheduled = scheduled
         writer = database.writer
-        self._added = added
         self._adding = 0  # bytes of data that wait for a commit
-        self._add = writer.lane(database.compile(statements.ADD), self._add_stored)
-        self._start = writer.lane(database.compile(statements.START), self._start_stored)
-        self._release = writer.lane(database.compile(statements.RELEASE), self._release_stored)
-        self._finish = writer.lane(database.compile(statements.FINISH), self._finish_stored)
+
+        def lane(statement: Any, settle: Any) -> Lane[Any]:
+            return writer.lane(database.compile(statement), settle)
+
+        # A batch runs the lanes in this order: what a failed attempt leaves behind is written while the row
+        # still says that it is the task's own.
+        self._add: Lane[S] = lane(statements.ADD, partial(self._add_stored, added))
+        self._add_full: Lane[F] = lane(statements.ADD_FULL, partial(self._add_stored, added_full))
+        self._start = lane(steps.START, self._start_stored)
+        self._release = lane(steps.RELEASE, self._release_stored)
+        self._record: Lane[None] = lane(steps.RECORD, lambda *batch: self._stored(self._record, batch))
+        self._forget: Lane[None] = lane(steps.FORGET, lambda *batch: self._stored(self._forget, batch))
+        self._retry: Lane[TaskMessage] = lane(steps.RETRY, self._retry_stored)
+        self._fail: Lane[TaskMessage] = lane(
+            steps.FAIL, lambda *batch: self._stored(self._fail, batch, self._ended)
+        )
+        self._complete: Lane[TaskMessage] = lane(
+            steps.COMPLETE, lambda *batch: self._stored(self._complete, batch, self._ended)
+        )
 
     def overloaded(self) -> bool:
         """Whether a new submission should be refused rather than wait for its commit."""
-        return self._add.full() or self._adding > ADDING_LIMIT
+        return self._add.full() or self._add_full.full() or self._adding > ADDING_LIMIT
 
     def add(self, message: TaskMessage, queue: str, waiter: S) -> None:
-        """Store a submitted task with the next commit."""
+        """Store a submitted plain task with the next commit."""
         now = int(time() * 1000)
         self._adding += len(message.body)
-        attempts = message.registered.action.max_attempts
+        attempts = message.registered.action.options.max_attempts
         self._add.append((message.key, message.name, queue, message.body, attempts, now), waiter)
 
-    def start(self, message: TaskMessage) -> asyncio.Future[None]:
-        """Note that an attempt has begun; the future is done once that is durable, or cannot be."""
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._start.append((message.attempt, message.started_at, message.key, message.attempt), stored)
-        return stored
+    def add_full(self, row: Row, waiter: F) -> None:
+        """Store another task with the next commit: a row of :data:`taskmill.tasks.statements.FULL`."""
+        self._adding += len(row[3])
+        self._add_full.append(row, waiter)
+
+    def start(self, message: TaskMessage) -> None:
+        """Note that an attempt has begun."""
+        self._start.append((message.attempt, message.started_at, message.key, message.attempts), None)
+
+    async def claim(self, message: TaskMessage) -> str | None:
+        """Begin an attempt once that is durable; return the task's data, or None if it is no longer to be run."""
+
+        def call(transaction: Transaction) -> str | None:
+            claimed = transaction.change(
+                steps.START,
+                id_=message.key,
+                attempt_=message.attempt,
+                started_at_=message.started_at,
+                before_=message.attempts,
+            )
+            if not claimed:
+                return None
+            ((data,),) = transaction.fetch(statements.DATA, id_=message.key)
+            return str(data)
+
+        return await self.database.write(call)
 
     def release(self, message: TaskMessage) -> None:
         """Take an attempt back: a shutdown broke it off."""
-        self._release.append((message.key,), None)
+        self._release.append((message.key, message.attempt), None)
 
     def complete(self, message: TaskMessage, result: bytes) -> None:
         """Store a task's JSON result with the next commit."""
         now = int(time() * 1000)
-        row = (_COMPLETED, message.attempt, message.started_at, now, result.decode(), None, message.key)
-        self._finish.append(row, message)
-
-    def fail(self, message: TaskMessage, attempt: int, error: TaskError) -> None:
-        """Store a task's failure, in its ``attempt``, with the next commit."""
-        now = int(time() * 1000)
-        error.at = timestamp(now)
-        text = msgspec.json.encode(error).decode()
-        self._finish.append((_FAILED, attempt, message.started_at, now, None, text, message.key), message)
-
-    async def get(self, id_: bytes) -> Task | None:
-        """Return a task, or None."""
-        rows = await self._read(statements.ONE, {"id_": id_})
-        return from_row(rows[0]) if rows else None
-
-    async def page(
-        self, status: Status | None, action: str | None, cursor: bytes | None, limit: int
-    ) -> tuple[list[Task], bool]:
-        """Return tasks older than ``cursor``, newest first, and whether there may be more.
-
-        They are ``limit`` at most, and fewer where their data and results are long.
-        """
-        statement = _page(status is not None, action is not None, cursor is not None)
-        values = {"status_": status, "action_": action, "cursor_": cursor, "limit_": limit}
-        rows, cut = await self._read_up_to(PAGE_BYTES, statement, values, (_DATA, _RESULT))
-        return [from_row(row) for row in rows], cut or len(rows) == limit
-
-    async def dispatchable(
-        self, status: Status, after: bytes, limit: int, max_bytes: int
-    ) -> tuple[list[Dispatchable], bool]:
-        """Return tasks of a status, oldest first, after an id, and whether those are all there are.
-
-        They are ``limit`` at most, and end with the one whose data makes ``max_bytes`` or more of all.
-        """
-        values = {"status_": status, "id_": after, "limit_": limit}
-        rows, cut = await self._read_up_to(max_bytes, statements.DISPATCHABLE, values, (2,))
-        return rows, not cut and len(rows) < limit
-
-    async def nth_queued(self, count: int) -> bytes:
-        """Return the id of the last of the ``count`` oldest queued tasks, or an empty one."""
-        ((last,),) = await self._read(statements.NTH_QUEUED, {"limit_": count})
-        return last or b""
-
-    async def newest_id(self) -> bytes:
-        """Return the greatest id there is, or an empty one."""
-        ((newest,),) = await self._read(statements.NEWEST_ID, {})
-        return newest or b""
-
-    async def _read(self, statement: Statement, values: dict[str, Any]) -> list[Any]:
-        sql, arguments = self.database.bind(statement, values)
-        return await self.database.read(lambda connection: connection.execute(sql, arguments).fetchall())
-
-    async def _read_up_to(
-        self, max_bytes: int, statement: Statement, values: dict[str, Any], columns: Sequence[int]
-    ) -> tuple[list[Any], bool]:
-        sql, arguments = self.database.bind(statement, values)
-        return await self.database.read(
-            lambda connection: _fetch(connection, sql, arguments, columns, max_bytes)
+        self._complete.append(
+            (message.attempt, message.started_at, now, result.decode(), message.key, message.attempt), message
         )
 
-    def _add_stored(self, rows: list[Row], waiters: list[S], error: Exception | None) -> None:
-        self._adding -= sum(len(row[3]) for row in rows)
-        self._added(rows, waiters, error)
+    def fail(self, message: TaskMessage, failure: Failure, attempt: int | None = None) -> None:
+        """Store a task's failure with the next commit, in its ``attempt`` if that is not the one under way."""
+        now = int(time() * 1000)
+        number = attempt or message.attempt
+        error = self._record_failure(message, number, failure, now)
+        self._fail.append((number, message.started_at, now, error, message.key, number), message)
 
-    def _start_stored(
-        self, _: list[Row], waiters: list[asyncio.Future[None]], error: Exception | None
+    def retry(self, message: TaskMessage, failure: Failure, run_at: int, rank: int) -> None:
+        """Store that an attempt has failed, and that another one begins at ``run_at``."""
+        now = int(time() * 1000)
+        error = self._record_failure(message, message.attempt, failure, now) if failure.counts else None
+        counted = message.attempt if failure.counts else message.attempts
+        row = (counted, message.started_at, error, rank, run_at, message.key, message.attempt)  # cf. _RUN_AT
+        self._retry.append(row, message)
+
+    def _record_failure(self, message: TaskMessage, attempt: int, failure: Failure, now: int) -> str:
+        """Keep the error of an attempt among its task's last ones; return it as JSON."""
+        error = TaskError(failure.type, failure.message, timestamp(now), failure.traceback)
+        text = msgspec.json.encode(error).decode()
+        started_at = message.started_at or None
+        self._record.append((message.key, attempt, started_at, now, text, message.key, attempt), None)
+        if attempt > steps.KEPT_ATTEMPTS:
+            self._forget.append((message.key, attempt - steps.KEPT_ATTEMPTS), None)
+        return text
+
+    async def due(self, now: int, limit: int) -> list[Dispatchable]:
+        """Queue the scheduled tasks whose time has come, so many at most, and return them."""
+
+        def call(transaction: Transaction) -> list[Dispatchable]:
+            rows: list[Dispatchable] = transaction.fetch(statements.DUE, now_=now, limit_=limit)
+            return [row for row in rows if transaction.change(steps.DUE, id_=row[0])]
+
+        return await self.database.write(call)
+
+    async def expire(self, keys: Sequence[bytes]) -> list[bytes]:
+        """End tasks that nobody started in time, if they still wait; return those that did."""
+        now = int(time() * 1000)
+        error = TaskError("expired", "nobody started it in time", timestamp(now))
+        text = msgspec.json.encode(error).decode()
+
+        def call(transaction: Transaction) -> list[bytes]:
+            values = {"finished_at_": now, "error_": text}
+            return [key for key in keys if transaction.change(steps.EXPIRE, id_=key, **values)]
+
+        return await self.database.write(call)
+
+    def _add_stored(
+        self,
+        tell: Callable[[list[Row], list[Any], Exception | None], None],
+        rows: list[Row],
+        waiters: list[Any],
+        error: Exception | None,
     ) -> None:
-        for waiter in waiters:
-            if waiter.done():
-                continue
-            if error is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(error)
-                waiter.exception()  # not everybody who starts a task waits
+        self._adding -= sum([len(row[3]) for row in rows])
+        tell(rows, waiters, error)
+
+    def _start_stored(self, _: list[Row], waiters: list[None], error: Exception | None) -> None:
+        if error is not None:
+            logger.warning("%d attempts that run are not shown as running: %s", len(waiters), error)
 
     def _release_stored(self, _: list[Row], waiters: list[None], error: Exception | None) -> None:
         if error is not None:
             logger.warning("%d interrupted attempts count as attempts: %s", len(waiters), error)
 
-    def _finish_stored(self, rows: list[Row], waiters: list[TaskMessage], error: Exception | None) -> None:
+    def _retry_stored(self, rows: list[Row], messages: list[TaskMessage], error: Exception | None) -> None:
+        self._stored(self._retry, (rows, messages, error), self._ended)
         if error is None:
-            self._finished(waiters)
+            self._scheduled(min(row[_RUN_AT] for row in rows))
+
+    def _stored(
+        self,
+        lane: Lane[Any],
+        batch: tuple[list[Row], list[Any], Exception | None],
+        tell: Callable[[list[Any]], None] = lambda _: None,
+    ) -> None:
+        """Tell of what belongs to an attempt's end, or keep it until it can be stored."""
+        rows, waiters, error = batch
+        if error is None:
+            tell(waiters)
         elif isinstance(error, DatabaseUnavailable):
-            logger.warning("%d results wait to be stored: %s", len(rows), error)
-            asyncio.get_running_loop().call_later(RETRY_PAUSE, self._finish_again, rows, waiters)
+            logger.warning("what %d attempts ended with waits to be stored: %s", len(rows), error)
+            asyncio.get_running_loop().call_later(RETRY_PAUSE, self._again, lane, rows, waiters)
 
-    def _finish_again(self, rows: list[Row], waiters: list[TaskMessage]) -> None:
+    def _again(self, lane: Lane[Any], rows: list[Row], waiters: list[Any]) -> None:
         for row, waiter in zip(rows, waiters, strict=True):
-            self._finish.append(row, waiter)
-
-
-def _fetch(
-    connection: Any, sql: str, arguments: Sequence[Any], columns: Sequence[int], max_bytes: int
-) -> tuple[list[Any], bool]:
-    """Fetch rows up to the one whose texts in ``columns`` make ``max_bytes`` or more of all; tell if that cut them."""
-    rows: list[Any] = []
-    left = max_bytes
-    cursor = connection.execute(sql, arguments)
-    try:
-        for row in cursor:
-            rows.append(row)
-            left -= sum(len(row[column] or "") for column in columns)
-            if left <= 0:
-                return rows, True
-    finally:
-        cursor.close()
-    return rows, False
-
-
-@cache
-def _page(status: bool, action: bool, cursor: bool) -> Statement:
-    return statements.page(status=status, action=action, cursor=cursor)
+            lane.append(row, waiter)

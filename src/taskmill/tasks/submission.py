@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from itertools import accumulate
 from typing import Annotated, Any
 
@@ -25,17 +26,50 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
-class Submission(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of ``POST /tasks``."""
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=10 * 366 * 86_400)]
 
-    action: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+class PlainSubmission(msgspec.Struct, forbid_unknown_fields=True):
+    """What most bodies of ``POST /tasks`` are."""
+
+    action: Name
     data: msgspec.Raw = _NO_DATA
 
 
-_decode = msgspec.json.Decoder(Submission).decode
+class Submission(PlainSubmission, kw_only=True, forbid_unknown_fields=True):
+    """The body of ``POST /tasks``, with all that may be in it. Times are in seconds."""
+
+    queue: Name | None = None
+    priority: Annotated[int, msgspec.Meta(ge=0, le=9)] | None = None
+    delay: Annotated[float, msgspec.Meta(ge=0, le=10 * 366 * 86_400)] | None = None
+    run_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=500)] | None = None
+    fair_key: Annotated[str, msgspec.Meta(min_length=1, max_length=500)] | None = None
+    tags: Annotated[list[Name], msgspec.Meta(max_length=50)] = []
+    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1_000)] | None = None
+    timeout: Seconds | None = None
+    expires_in: Seconds | None = None
 
 
-def read_submission(body: bytes, catalog: Catalog) -> tuple[Submission, Registered, Any]:
+_decode_plain = msgspec.json.Decoder(PlainSubmission).decode
+_decode_full = msgspec.json.Decoder(Submission).decode
+
+
+def _decode(body: bytes) -> PlainSubmission:
+    """Decode a body; the small struct first, since that is what nearly all are."""
+    try:
+        return _decode_plain(body)
+    except msgspec.ValidationError:
+        submission = _decode_full(body)
+        if submission.delay is not None and submission.run_at is not None:
+            raise BadRequest(
+                "Give `delay` or `run_at`.", [FieldError("run_at", "cannot stand beside `delay`")]
+            ) from None
+        return submission
+
+
+def read_submission(body: bytes, catalog: Catalog) -> tuple[PlainSubmission, Registered, Any]:
     """Decode a body and validate its data against the action; return also the data as decoded by that.
 
     Raises:

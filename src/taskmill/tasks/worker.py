@@ -9,37 +9,61 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import traceback
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from taskmill.process.child import Call
-from taskmill.process.messages import Completed, Failed, Killed, NotRun, Outcome
+from taskmill.process.messages import Completed, Failed, Outcome
 from taskmill.process.pool import WorkerPool
 from taskmill.queue import Message, Slot
 from taskmill.tasks.actions import encode_result
+from taskmill.tasks.context import running as current
+from taskmill.tasks.failure import Failure, failure_of
+from taskmill.tasks.isolated import failure_in, payload
 from taskmill.tasks.message import TaskMessage
-from taskmill.tasks.model import TaskError
 from taskmill.tasks.quarantine import Quarantine
 from taskmill.tasks.store import Store
 
 logger = logging.getLogger(__name__)
 
 SHOWN_AS_RUNNING = 50  # milliseconds after which a task that still runs is stored as running
-QUICK = 0.005  # seconds: isolated actions below it travel in batches
+BATCH = 0.02  # seconds that isolated actions which travel in one batch may take together
 BLOCKING = 100  # milliseconds on the loop that are worth a warning
-TEXT_LIMIT = 10_000  # characters of an error's message or traceback that are kept
+GRACE = 1.0  # seconds that a cancelled action has to clean up
+
+
+class Attempt(NamedTuple):
+    """What runs now: in which slot, and what can be stopped."""
+
+    slot: Slot
+    handle: asyncio.Task[None] | Call | None
 
 
 class Worker:
-    """Runs tasks, each attempt's end going to the store together with its message."""
+    """Runs tasks, each attempt's end going to the store together with its message.
 
-    def __init__(self, store: Store[Any], pool: WorkerPool) -> None:
+    ``retry`` stores that a task runs again, ``settle`` lets go of messages whose end needs no store, and
+    ``dropped`` holds the keys of tasks that were cancelled and may still be on their way here.
+    """
+
+    def __init__(
+        self,
+        store: Store[Any, Any],
+        pool: WorkerPool,
+        *,
+        retry: Callable[[TaskMessage, Failure], None],
+        settle: Callable[[list[TaskMessage]], None],
+        dropped: set[bytes],
+    ) -> None:
         self._store = store
         self._pool = pool
+        self._retry = retry
+        self._settle = settle
+        self._dropped = dropped
         self._loop = asyncio.get_running_loop()
-        self._running: dict[TaskMessage, asyncio.Task[None] | None] = {}
+        self._running: dict[TaskMessage, Attempt] = {}
+        self._claiming: set[TaskMessage] = set()  # whether their attempts begin is being written
         self._noting = False
         self._quarantine = Quarantine()
         self._stopping = False
@@ -55,9 +79,13 @@ class Worker:
                 logger.error("message %s is dropped: a function published it, and it is no task", task.id())
                 task.ack()
                 continue
+            if self._dropped and task.key in self._dropped:
+                self._dropped.discard(task.key)
+                self._settle([task])
+                continue
             task.started_at = int(time.time() * 1000)
-            if task.attempt > 1 or task.suspect:
-                self._spawn(task, self._carefully(slot, task))
+            if task.careful:
+                self._spawn(slot, task, self._carefully(slot, task))
                 return
             if not task.registered.action.inline:
                 self._launch(slot, task)
@@ -65,24 +93,42 @@ class Worker:
             self._run_inline(task)
         slot.free()
 
+    def cancel(self, keys: Iterable[bytes]) -> list[bytes]:
+        """Stop those of the tasks that run, and return them: their rows say already that they are cancelled."""
+        wanted = set(keys)
+        messages = [message for message in self._running if message.key in wanted]
+        for message in messages:
+            self._stop(message, "cancelled")
+        return [message.key for message in messages]
+
+    def has(self, key: bytes) -> bool:
+        """Whether a task is under way."""
+        return any(message.key == key for message in self._running)
+
     async def stop(self) -> None:
         """Break off what still runs on the loop. Its attempts are taken back: they cost nothing."""
         self._stopping = True
-        tasks = [task for task in self._running.values() if task is not None]
-        for task in tasks:
-            task.cancel()
+        tasks = {
+            message: attempt.handle
+            for message, attempt in self._running.items()
+            if isinstance(attempt.handle, asyncio.Task)
+        }
+        for message, task in tasks.items():
+            if message not in self._claiming:
+                task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=1)
+            await asyncio.wait(tasks.values(), timeout=1)
         for message in self._running:
             if message.noted:
                 self._store.release(message)
         self._running.clear()
 
     def _run_inline(self, message: TaskMessage) -> None:
+        current.set(message)
         try:
             result = encode_result(message.run())
         except BaseException as error:  # `sys.exit` in an action ends its task, not the server
-            self._store.fail(message, message.attempt, _described(error))
+            self._failed(message, failure_of(error, message.registered.action))
         else:
             self._store.complete(message, result)
         spent = time.time() * 1000 - message.started_at
@@ -93,27 +139,38 @@ class Worker:
             )  # fmt: skip
 
     async def _carefully(self, slot: Slot, message: TaskMessage) -> None:
-        """Begin an attempt only once it stands in the row: its task may be one that kills the process."""
-        action = message.registered.action
-        if message.attempt > action.max_attempts:
-            error = TaskError("WorkerLost", f"the worker died in each of {action.max_attempts} attempts", "")
-            self._store.fail(message, action.max_attempts, error)
+        """Begin an attempt only once it stands in the row."""
+        if message.attempt > message.max_attempts:
+            lost = Failure("worker_lost", f"the server died in the last of {message.max_attempts} attempts")
+            self._store.fail(message, lost, message.attempts)
             self._go_on(slot, message)
             return
         if message.suspect:
             message.started_at = 0
             await self._quarantine.enter(message)
             message.started_at = int(time.time() * 1000)
-        message.noted = True
+        self._claiming.add(message)
         try:
-            await self._store.start(message)
-        except Exception:
-            # Such as a full disk: later, and not counted.
-            message.deliveries -= 1
+            data = await self._store.claim(message)
+        except Exception:  # such as a full disk: later, and not counted
             message.nack()
             self._go_on(slot, message)
             return
-        if action.inline:
+        finally:
+            self._claiming.discard(message)
+        message.noted = data is not None
+        if self._stopping:
+            return
+        if data is None:  # cancelled, or ended otherwise, meanwhile
+            self._settle([message])
+            self._go_on(slot, message)
+            return
+        if data != message.body:  # a later submission has replaced it
+            message.body, message.decoded = data, None
+        if message.stopping:
+            self._settle([message])
+            self._go_on(slot, message)
+        elif message.registered.action.inline:
             self._run_inline(message)
             self._go_on(slot, message)
         else:
@@ -121,37 +178,80 @@ class Worker:
 
     def _launch(self, slot: Slot, message: TaskMessage) -> None:
         if message.registered.action.is_async:
-            self._spawn(message, self._run_async(slot, message))
+            self._spawn(slot, message, self._run_async(slot, message))
+            if message.timeout is not None:
+                self._loop.call_later(message.timeout, self._time_out, message)
         else:
             self._run_isolated(slot, message)
 
-    def _spawn(self, message: TaskMessage, coroutine: Coroutine[Any, Any, None]) -> None:
-        self._running[message] = self._loop.create_task(coroutine)
+    def _spawn(self, slot: Slot, message: TaskMessage, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._running[message] = Attempt(slot, self._loop.create_task(coroutine, name=message.name))
         self._note_later()
 
     async def _run_async(self, slot: Slot, message: TaskMessage) -> None:
+        current.set(message)
+        failure, result = None, b""
         try:
             result = encode_result(await message.run())
         except BaseException as error:
             if self._stopping and isinstance(error, asyncio.CancelledError):
                 raise
-            self._store.fail(message, message.attempt, _described(error))
+            failure = failure_of(error, message.registered.action)
+        if message not in self._running:  # it was given up before it came to its end
+            return
+        if message.stopping == "timeout":
+            failure = _timed_out(message)
+        if message.stopping == "cancelled":
+            self._settle([message])
+        elif failure is not None:
+            self._failed(message, failure)
         else:
             self._store.complete(message, result)
         self._go_on(slot, message)
+
+    def _time_out(self, message: TaskMessage) -> None:
+        if message in self._running and not message.stopping:
+            self._stop(message, "timeout")
+
+    def _stop(self, message: TaskMessage, reason: Literal["timeout", "cancelled"]) -> None:
+        attempt = self._running[message]
+        message.stopping = reason
+        if isinstance(attempt.handle, Call):
+            self._pool.cancel(attempt.handle, GRACE)
+        elif attempt.handle is not None:
+            if message.noted or not message.careful:  # else it waits for its claim, which will be refused
+                attempt.handle.cancel()
+            self._loop.call_later(GRACE, self._give_up, message)
+
+    def _give_up(self, message: TaskMessage) -> None:
+        """Let go of an attempt on the loop that does not heed its cancellation."""
+        attempt = self._running.get(message)
+        if attempt is None or not isinstance(attempt.handle, asyncio.Task):
+            return
+        logger.error(
+            "action %s goes on though it was cancelled: it must not catch CancelledError and stay",
+            message.name,
+        )
+        if message.stopping == "timeout":
+            self._failed(message, _timed_out(message))
+        else:
+            self._settle([message])
+        self._go_on(attempt.slot, message)
 
     def _run_isolated(self, slot: Slot, first: TaskMessage) -> None:
         """Send an attempt to a worker process, and with it, where such are quick, the slot's next ones."""
         registered = first.registered
         batch = [first]
         carried: Message | None = None
-        while registered.seconds < QUICK and len(batch) < slot.share and (taken := slot.take()):
-            if (
-                not isinstance(taken, TaskMessage)
-                or taken.registered is not registered
-                or taken.attempt > 1
-                or taken.suspect
-            ):
+        while (
+            registered.seconds * (len(batch) + 1) < BATCH
+            and len(batch) < slot.share
+            and (taken := slot.take())
+        ):
+            if not isinstance(taken, TaskMessage) or taken.registered is not registered or taken.careful:
+                carried = taken
+                break
+            if self._dropped and taken.key in self._dropped:
                 carried = taken
                 break
             taken.started_at = first.started_at
@@ -169,28 +269,37 @@ class Worker:
                 registered.seconds += 0.2 * (spent - registered.seconds)
                 self.work(slot, carried)
 
+        calls = []
         for message in batch:
-            self._running[message] = None
+            call = Call(registered.function, payload(message), partial(done, message), message.timeout)
+            self._running[message] = Attempt(slot, call)
+            calls.append(call)
         self._note_later()
-        self._pool.submit(
-            [Call(registered.function, message.body.encode(), partial(done, message)) for message in batch]
-        )
+        self._pool.submit(calls)
 
     def _isolated_ended(self, message: TaskMessage, outcome: Outcome) -> None:
         if isinstance(outcome, Completed):
-            self._store.complete(message, outcome.result)
-        elif isinstance(outcome, Failed):
-            self._store.fail(
-                message, message.attempt, _error(outcome.type, outcome.message, outcome.traceback)
-            )
-        elif isinstance(outcome, Killed) and outcome.reason == "crashed":
-            if message.attempt < message.registered.action.max_attempts:
-                logger.warning("task %s runs again: %s", message.id(), outcome.message)
-                message.nack()
+            failure = failure_in(outcome.result)
+            if failure is None:
+                self._store.complete(message, outcome.result)
             else:
-                self._store.fail(message, message.attempt, _error("WorkerCrashed", outcome.message, ""))
-        elif isinstance(outcome, Killed | NotRun) and message.noted:  # a shutdown broke it off
+                self._failed(message, failure)
+        elif isinstance(outcome, Failed):
+            self._failed(message, Failure(outcome.type, outcome.message, outcome.traceback))
+        elif outcome.reason == "crashed":
+            self._failed(message, Failure("worker_crashed", outcome.message))
+        elif outcome.reason == "timeout":
+            self._failed(message, _timed_out(message))
+        elif outcome.reason == "cancelled":
+            self._settle([message])
+        elif message.noted:  # a shutdown broke it off
             self._store.release(message)
+
+    def _failed(self, message: TaskMessage, failure: Failure) -> None:
+        if failure.final or (failure.counts and message.attempt >= message.max_attempts):
+            self._store.fail(message, failure)
+        else:
+            self._retry(message, failure)
 
     def _ended(self, slot: Slot, message: TaskMessage) -> None:
         self._running.pop(message, None)
@@ -210,25 +319,12 @@ class Worker:
         self._noting = False
         limit = time.time() * 1000 - SHOWN_AS_RUNNING
         for message in self._running:
-            if not message.noted and 0 < message.started_at <= limit:
+            if not message.noted and not message.careful and 0 < message.started_at <= limit:
                 message.noted = True
                 self._store.start(message)
         if self._running:
             self._note_later()
 
 
-def _described(error: BaseException) -> TaskError:
-    try:
-        message = str(error)
-    except Exception:
-        message = "an error that cannot be shown as text"
-    return _error(type(error).__qualname__, message, "".join(traceback.format_exception(error)))
-
-
-def _error(type_: str, message: str, trace: str) -> TaskError:
-    """Keep of an error what can be stored: valid text of a bounded length."""
-
-    def bounded(text: str) -> str:
-        return text.encode("utf-8", "replace").decode()[:TEXT_LIMIT]
-
-    return TaskError(bounded(type_), bounded(message), "", bounded(trace))
+def _timed_out(message: TaskMessage) -> Failure:
+    return Failure("timeout", f"it ran longer than its timeout of {message.timeout:g} s and was stopped")

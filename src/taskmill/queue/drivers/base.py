@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from taskmill.queue.message import Message
@@ -57,6 +57,12 @@ class Channel(Protocol):
 
     def unsubscribe(self, receiver: Receiver) -> None:
         """Deliver no more to it. What it still holds stays its own until acked or nacked."""
+
+    def demand(self) -> int:
+        """How many more messages would go to receivers at once: what a publisher that picks them should offer."""
+
+    def on_demand(self, call: Callable[[], None]) -> None:
+        """Have ``call`` called whenever there is demand that nothing in the queue meets."""
 
     def pump(self) -> None:
         """Deliver what can be delivered: a receiver has credit again."""

@@ -83,6 +83,7 @@ class MemoryChannel:
         self._publishers: deque[_Publisher] = deque()  # wait for room, in the order of their coming
         self._timers: set[asyncio.TimerHandle] = set()
         self._pumping = False
+        self._demanded: Callable[[], None] | None = None
         self._closed = False
 
     @property
@@ -145,7 +146,7 @@ class MemoryChannel:
             while self._waiting:
                 receiver = next((receiver for receiver in self._receivers if receiver.credit() > 0), None)
                 if receiver is None:
-                    return
+                    break
                 if len(self._receivers) > 1:
                     self._receivers.remove(receiver)
                     self._receivers.append(receiver)
@@ -156,6 +157,18 @@ class MemoryChannel:
                 receiver.receive(messages)
         finally:
             self._pumping = False
+        if self._demanded is not None and self.demand() > 0:
+            self._demanded()
+
+    def demand(self) -> int:
+        """How many more messages would go to receivers at once."""
+        if self._publishers or self._closed:
+            return 0
+        return sum([receiver.credit() for receiver in self._receivers]) - len(self._waiting)
+
+    def on_demand(self, call: Callable[[], None]) -> None:
+        """Have ``call`` called whenever there is demand that nothing in the queue meets."""
+        self._demanded = call
 
     def depth(self) -> int:
         """How many messages are waiting, held, running or resting."""
