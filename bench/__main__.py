@@ -15,6 +15,7 @@ from functools import partial
 from bench import backlog, latency, submit
 from bench.constant import Constant
 from bench.latency import percentile
+from bench.peers.granian import Granian
 from bench.peers.nginx import Nginx
 from bench.servers import ROOT, Target
 from bench.subject import ConstantDirect, Taskmill
@@ -30,6 +31,7 @@ MORE = "noop_def, more at once"
 NGINX = "constant, nginx"
 CELERY = {fsync: f"FastAPI + Celery + Redis, appendfsync {fsync}" for fsync in ("always", "everysec")}
 CONSTANT, DIRECT = "constant, ASGI", "constant, direct"
+GRANIAN = {interface: f"constant, granian {interface}" for interface in ("asgi", "rsgi")}
 WIDE = ("-o", "app:task_consumer:concurrency=10", "-o", "app:task_consumer:prefetch=100")
 PAUSED = ("-o", "app:task_consumer:lifecycle.auto_start=false")
 
@@ -42,6 +44,7 @@ def celery(fsync: str) -> Target:
 
 PEERS: dict[str, Callable[[], Target]] = {  # may be missing: the rest is still worth having
     NGINX: Nginx,
+    **{name: partial(Granian, interface) for interface, name in GRANIAN.items()},
     **{name: partial(celery, fsync) for fsync, name in CELERY.items()},
 }
 TARGETS: dict[str, tuple[Callable[[], Target], str]] = {  # what is measured in each round, and its action
@@ -89,7 +92,7 @@ def submit_rows(seconds: int, rounds: int) -> Iterator[Row]:
     def against(name: str) -> str:
         return f"{ratio(name, CONSTANT):.2f} x ASGI, {ratio(name, DIRECT):.2f} x direct"
 
-    for name in (CONSTANT, DIRECT, NGINX):
+    for name in (CONSTANT, DIRECT, *GRANIAN.values(), NGINX):
         if samples[name]:
             measured = f"{median(samples[name], lambda s: s.completed_rate):,.0f} answers/s"
             yield Row("submit", name, measured, against(name))
@@ -121,7 +124,15 @@ def cost_rows(case: str, samples: list[Sample], goal: Goal | None = None) -> Ite
     p50, p99 = median(samples, lambda s: s.load.p50), median(samples, lambda s: s.load.p99)
     rss, cpu = median(samples, lambda s: s.rss_mib), median(samples, lambda s: s.cpu_us)
     yield Row("under that load", case, f"202 after p50 {p50:,.1f} ms, p99 {p99:,.1f} ms; RSS {rss:,.0f} MiB")
-    yield Row("CPU a task", case, f"{cpu:,.1f} µs", "", goal, cpu)
+    server = median(samples, lambda s: s.server_cpu_us)
+    yield Row(
+        "CPU a task",
+        case,
+        f"{server:,.1f} µs in the server's process, {cpu:,.1f} µs with its workers",
+        "",
+        goal,
+        server,
+    )
     if refused := sum(s.load.refused + s.load.broken for s in samples):
         yield Row("refused", case, f"{refused:,} requests")
 

@@ -123,6 +123,11 @@ class Target(ABC):
         times = [each.cpu_times() for each in self._tree()]
         return sum(t.user + t.system for t in times)
 
+    def server_cpu_seconds(self) -> float:
+        """User and system time so far of the processes themselves, without those they started."""
+        times = [psutil.Process(process.pid).cpu_times() for process in self._processes]
+        return sum(t.user + t.system for t in times)
+
     def rss_mib(self) -> float:
         return float(sum(each.memory_info().rss for each in self._tree())) / 2**20
 

@@ -18,7 +18,8 @@ class Sample:
     load: wrk.Load
     completed: int
     seconds: float  # from the first request until the last result is stored
-    cpu_seconds: float
+    cpu_seconds: float  # of all processes
+    server_cpu_seconds: float  # of those that answer
     rss_mib: float
 
     @property
@@ -28,6 +29,10 @@ class Sample:
     @property
     def cpu_us(self) -> float:
         return self.cpu_seconds / self.completed * 1e6
+
+    @property
+    def server_cpu_us(self) -> float:
+        return self.server_cpu_seconds / self.completed * 1e6
 
 
 def warm_up(target: Target, action: str) -> None:
@@ -43,16 +48,16 @@ def measure(target: Target, seconds: int, action: str = "uppercase") -> Sample:
     """Start the target, load it, wait for the drain, stop it, count what is stored."""
     with target:
         warm_up(target, action)
-        cpu = target.cpu_seconds()
+        cpu, server = target.cpu_seconds(), target.server_cpu_seconds()
         started = time.monotonic()
         load = wrk.post(target.port, seconds, action)
         rss = target.rss_mib()
         wait_until(target.settled, DRAIN_TIMEOUT, f"the drain of {target.name}")
         elapsed = time.monotonic() - started
-        cpu = target.cpu_seconds() - cpu
+        cpu, server = target.cpu_seconds() - cpu, target.server_cpu_seconds() - server
     stored = target.completed()
     if stored is None:  # a constant answer: the answer is all there is
-        return Sample(load, load.acknowledged, load.seconds, cpu, rss)
+        return Sample(load, load.acknowledged, load.seconds, cpu, server, rss)
     if stored - WARM_UP < load.acknowledged:
         raise RuntimeError(f"{target.name} acknowledged {load.acknowledged}, completed {stored - WARM_UP}")
-    return Sample(load, stored - WARM_UP, elapsed, cpu, rss)
+    return Sample(load, stored - WARM_UP, elapsed, cpu, server, rss)

@@ -16,10 +16,11 @@ from taskmill.tasks.isolated import ADAPTER
 class Registered:
     """An action in a catalog, with what running it often needs at hand."""
 
-    __slots__ = ("action", "function", "seconds")
+    __slots__ = ("action", "function", "plain", "seconds")
 
     def __init__(self, action: Action[Any, Any], function: FunctionRef) -> None:
         self.action = action
+        self.plain = action.options.plain
         self.function = function  # how a worker process finds it
         self.seconds = 1.0  # that an isolated run takes, a moving average; slow until shown to be quick
 

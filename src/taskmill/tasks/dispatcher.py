@@ -73,10 +73,9 @@ class Dispatcher:
         self._virtual = 0
         self._suspect = b""  # plain tasks up to this id may have killed the last run,
         self._suspects = 0  # and so many of the ranked ones that are read first
-        self._feeding = False
         self._reading: asyncio.Task[None] | None = None
         self._stopped = False
-        self._channel.on_demand(self.feed)
+        self._channel.draw_from(self.draw)
 
     async def start(self, newest: bytes, running: Sequence[Dispatchable], killed: bool) -> None:
         """Take up where the last run ended: the tasks that were ``running`` come first, then the queued ones.
@@ -128,20 +127,24 @@ class Dispatcher:
             self._limits.release(message)
 
     def feed(self) -> None:
-        """Hand out as many tasks as the consumers want now."""
-        if self._feeding or self.paused or self._stopped:
-            return
-        self._feeding = True
-        try:
-            while (demand := self._channel.demand()) > 0 and (batch := self._next(demand)):
-                taken = self._channel.offer(batch)
-                for message in reversed(batch[taken:]):  # its bytes do not fit now; an ack makes room
-                    self._put_back(message)
-                if taken < len(batch):
-                    break
-        finally:
-            self._feeding = False
+        """Hand out what the consumers want now, and read more if few are left."""
+        self._channel.pump()
         self.fill()
+
+    def draw(self, limit: int) -> Sequence[TaskMessage]:
+        """Take the best tasks that may start now, as many as are wanted at most."""
+        if self.paused or self._stopped:
+            return ()
+        plain = self._plain
+        if not self._ranked and self._reach is None and not self._dropped:  # as it mostly is
+            batch = [plain.popleft() for _ in range(min(limit, len(plain)))]
+            self._plain_bytes -= sum([len(message.body) for message in batch])
+            return batch
+        batch = []
+        while len(batch) < limit and (message := self._pop()) is not None:
+            if self._may_start(message):
+                batch.append(message)
+        return batch
 
     def fill(self) -> None:
         """Begin to read rows into the window if there are any to read, and room for a good many."""
@@ -194,19 +197,6 @@ class Dispatcher:
         """
         return self._virtual if self._ranked else int(time() * 1000)
 
-    def _next(self, demand: int) -> list[TaskMessage]:
-        """Take the best tasks that may start now, as many as are wanted at most."""
-        plain = self._plain
-        if not self._ranked and self._reach is None and not self._dropped:  # as it mostly is
-            batch = [plain.popleft() for _ in range(min(demand, len(plain)))]
-            self._plain_bytes -= sum([len(message.body) for message in batch])
-            return batch
-        batch = []
-        while len(batch) < demand and (message := self._pop()) is not None:
-            if self._may_start(message):
-                batch.append(message)
-        return batch
-
     def _pop(self) -> TaskMessage | None:
         """Take the best task of both streams, of those whose betters are all in memory."""
         plain = time_in(self._plain[0].key) if self._plain else None
@@ -248,14 +238,6 @@ class Dispatcher:
         heapq.heappush(self._ranked, (*place_of(message), message))
         self._known.add(message.key)
         self._ranked_bytes += len(message.body)
-
-    def _put_back(self, message: TaskMessage) -> None:
-        if message.place is None:
-            self._plain.appendleft(message)
-            self._plain_bytes += len(message.body)
-        else:
-            self._limits.release(message)
-            self._push(message)
 
     def _trim(self) -> None:
         """Leave the last ones rows where far more wait than the window holds."""

@@ -54,8 +54,13 @@ class Intake:
 
     def submit(self, exchange: Exchange) -> None:
         """Answer ``POST /tasks``: 202 once the task's row is flushed to disk, and not before."""
-        media_type = exchange.header(b"content-type")
-        if media_type is not None and media_type != JSON and not _is_json(media_type):
+        media_type, key = JSON, None
+        for name, value in exchange.headers:
+            if name == b"content-type":
+                media_type = value
+            elif name == b"idempotency-key":
+                key = value
+        if media_type != JSON and not _is_json(media_type):
             exchange.refuse(415, "Send the task as JSON, with `Content-Type: application/json`.")
             return
         if self._store.overloaded():
@@ -64,8 +69,7 @@ class Intake:
             return
         try:
             submission, registered, decoded = read_submission(exchange.body, self._catalog)
-            key = exchange.header(b"idempotency-key")
-            if key is None and not isinstance(submission, Submission) and registered.action.options.plain:
+            if key is None and registered.plain and not isinstance(submission, Submission):
                 data = str(submission.data, "utf-8")
                 message = TaskMessage(self._ids.next(), submission.action, registered, data, decoded)
                 self._store.add(message, self._queue, (exchange, message))

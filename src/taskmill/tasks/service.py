@@ -28,6 +28,7 @@ from taskmill.tasks.message import Dispatchable, TaskMessage, from_row
 from taskmill.tasks.placing import Placing
 from taskmill.tasks.reader import Reader
 from taskmill.tasks.store import Store
+from taskmill.tasks.watchdog import Watchdog
 from taskmill.tasks.worker import Worker
 from taskmill.units import Duration
 
@@ -111,6 +112,8 @@ class TaskService:
         self.control = Control(
             database, self.catalog, self.dispatchers, self._placing, self._cancelled, self._due
         )
+        self._watchdog = Watchdog()
+        self._watchdog.start()
         await self._resume(newest, database.killed)
 
     async def stop(self) -> None:
@@ -122,6 +125,7 @@ class TaskService:
             for dispatcher in self.dispatchers.values():
                 await dispatcher.stop()
             await self.worker.stop()
+            self._watchdog.stop()
 
     async def readiness(self) -> list[str]:
         """Return what keeps the service from accepting tasks: nothing if it is well.
@@ -182,7 +186,7 @@ class TaskService:
         if self._dropped:
             self._dropped.difference_update(message.key for message in messages)
         for dispatcher in self.dispatchers.values():
-            dispatcher.fill()
+            dispatcher.feed()
 
     def _scheduled(self, at: int) -> None:
         """See to it that a task is queued when its time has come."""

@@ -58,14 +58,15 @@ class Channel(Protocol):
     def unsubscribe(self, receiver: Receiver) -> None:
         """Deliver no more to it. What it still holds stays its own until acked or nacked."""
 
-    def demand(self) -> int:
-        """How many more messages would go to receivers at once: what a publisher that picks them should offer."""
+    def draw_from(self, source: Callable[[int], Sequence[Message]]) -> None:
+        """Where receivers want more than waits here, take it from ``source(limit)``, which may return fewer.
 
-    def on_demand(self, call: Callable[[], None]) -> None:
-        """Have ``call`` called whenever there is demand that nothing in the queue meets."""
+        So a publisher can hold its messages back, and choose the best only when one is wanted. It calls
+        :meth:`pump` when it has new ones.
+        """
 
     def pump(self) -> None:
-        """Deliver what can be delivered: a receiver has credit again."""
+        """Deliver what can be delivered: a receiver has credit again, or a source has messages."""
 
     def depth(self) -> int:
         """How many messages are waiting, held or running."""

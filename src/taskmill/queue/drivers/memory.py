@@ -83,7 +83,7 @@ class MemoryChannel:
         self._publishers: deque[_Publisher] = deque()  # wait for room, in the order of their coming
         self._timers: set[asyncio.TimerHandle] = set()
         self._pumping = False
-        self._demanded: Callable[[], None] | None = None
+        self._source: Callable[[int], Sequence[Message]] | None = None
         self._closed = False
 
     @property
@@ -137,38 +137,45 @@ class MemoryChannel:
         if receiver in self._receivers:
             self._receivers.remove(receiver)
 
+    def draw_from(self, source: Callable[[int], Sequence[Message]]) -> None:
+        """Where receivers want more than waits here, take it from a source."""
+        self._source = source
+
     def pump(self) -> None:
         """Deliver while somebody has credit. Receivers take turns, so that none is starved."""
         if self._pumping:  # a receiver settled a message while it was given one
             return
         self._pumping = True
         try:
-            while self._waiting:
+            while True:
                 receiver = next((receiver for receiver in self._receivers if receiver.credit() > 0), None)
                 if receiver is None:
-                    break
+                    return
+                messages = self._next(receiver.credit())
+                if not messages:
+                    return
                 if len(self._receivers) > 1:
                     self._receivers.remove(receiver)
                     self._receivers.append(receiver)
-                count = min(receiver.credit(), len(self._waiting))
-                messages = [self._waiting.popleft() for _ in range(count)]
                 for message in messages:
                     message.delivered(self._settled)
                 receiver.receive(messages)
         finally:
             self._pumping = False
-        if self._demanded is not None and self.demand() > 0:
-            self._demanded()
 
-    def demand(self) -> int:
-        """How many more messages would go to receivers at once."""
-        if self._publishers or self._closed:
-            return 0
-        return sum([receiver.credit() for receiver in self._receivers]) - len(self._waiting)
-
-    def on_demand(self, call: Callable[[], None]) -> None:
-        """Have ``call`` called whenever there is demand that nothing in the queue meets."""
-        self._demanded = call
+    def _next(self, limit: int) -> Sequence[Message]:
+        """Take what waits, or else what the source has, while there is room for it."""
+        waiting = self._waiting
+        if waiting:
+            return [waiting.popleft() for _ in range(min(limit, len(waiting)))]
+        if self._source is None or self._closed or self._publishers:
+            return ()
+        if self._length >= self._config.max_length or self._bytes >= self._config.max_bytes:
+            return ()
+        messages = self._source(limit)
+        self._length += len(messages)
+        self._bytes += sum(map(_size, messages))
+        return messages
 
     def depth(self) -> int:
         """How many messages are waiting, held, running or resting."""
