@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.client import Client
 from bench.servers import Target
-from taskmill.tasks.model import Status
+from taskmill.tasks.lifecycle import Status
 
 COMMAND = (str(Path(sys.executable).with_name("taskmill")), "run")
 APP = Path(__file__).with_name("app")

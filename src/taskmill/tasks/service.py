@@ -34,6 +34,8 @@ from taskmill.units import Duration
 
 logger = logging.getLogger(__name__)
 
+LOOK = 1.0  # seconds between looks for work that no signal told of
+
 
 class TaskServiceConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
     """The task queue: stores tasks in a database, dispatches them through queues, runs their actions."""
@@ -73,6 +75,7 @@ class TaskService:
         self._alarm: Alarm | None = None
         self.catalog = Catalog()
         self.dispatchers: dict[str, Dispatcher] = {}
+        self._look: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self._dropped: set[bytes] = set()  # cancelled, and perhaps still on their way to a worker
 
@@ -115,10 +118,13 @@ class TaskService:
         self._watchdog = Watchdog()
         self._watchdog.start()
         await self._resume(newest, database.killed)
+        self._look_again()
 
     async def stop(self) -> None:
         """Break off what still runs; its tasks run again at the next start."""
         if self._alarm is not None:
+            if self._look is not None:
+                self._look.cancel()
             await self._alarm.stop()
             await self.intake.stop()
             self.limits.stop()
@@ -138,6 +144,12 @@ class TaskService:
             except (DatabaseError, Overloaded) as error:
                 return [str(error)]
         return []
+
+    def _look_again(self) -> None:
+        """See now and then that no consumer wants what waits here, whatever signal may have been missed."""
+        for dispatcher in self.dispatchers.values():
+            dispatcher.feed()
+        self._look = asyncio.get_running_loop().call_later(LOOK, self._look_again)
 
     async def _resume(self, newest: bytes, killed: bool) -> None:
         running: dict[str, list[Dispatchable]] = {}
