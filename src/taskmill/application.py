@@ -15,6 +15,7 @@ from taskmill.queue import Consumer, MemoryDriver, Queue
 from taskmill.registry import Registry, load
 from taskmill.sql import SqliteDatabase
 from taskmill.supervisor import Component, Supervisor
+from taskmill.tasks.schedules.kind import TaskSchedule
 from taskmill.tasks.service import TaskService
 
 # Every kind there is. A new one is a class, and a line here.
@@ -33,6 +34,7 @@ KINDS: Final[Mapping[str, type[Component]]] = {
         ProcessService,
         PythonFunction,
         TaskService,
+        TaskSchedule,
     )
 }
 

@@ -38,20 +38,20 @@ def nested(depth: int) -> Any:
         value = [value]
     return value
 
-@action(inline=True)
+@action(inline=True, max_attempts=1)
 def inline(how: str) -> Any:
     return misbehave(how)
 
-@action
+@action(max_attempts=1)
 async def loop(how: str) -> Any:
     await asyncio.sleep(0)
     return misbehave(how)
 
-@action
+@action(max_attempts=1)
 def isolated(how: str) -> Any:
     return misbehave(how)
 
-@action
+@action(backoff=0)
 def end(how: str) -> str:
     if how == "exit":
         os._exit(7)
@@ -68,7 +68,7 @@ def burn(seconds: float) -> str:
         pass
     return "burnt"
 
-@action(inline=True)
+@action(inline=True, max_attempts=1)
 def block(seconds: float, fail: bool = False) -> str:
     time.sleep(seconds)
     if fail:
@@ -162,7 +162,7 @@ def test_F18_an_action_that_ends_its_process_fails_after_its_attempts(
     task = api.ended(id_)
     assert task["status"] == "failed"
     assert task["attempt"] == task["max_attempts"] == 3
-    assert task["error"]["type"] == "WorkerCrashed"
+    assert task["error"]["type"] == "worker_crashed"
     assert words in task["error"]["message"]
     for number, neighbour in enumerate(neighbours):
         other = api.ended(neighbour)

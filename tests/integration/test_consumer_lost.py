@@ -74,7 +74,7 @@ def test_F25_a_task_that_a_shutdown_breaks_off_has_cost_no_attempt(app: Path, tm
             if not (ids := [task["id"] for task in server.get("/tasks").json()["tasks"]]):
                 ids = [server.submit("wait_for", {"file": str(flag)})]
             eventually(lambda: status(server, ids[0]) == ("running", 1))  # noqa: B023
-            assert server.terminate() == 0
+            assert server.terminate() == 0, server.text()
     flag.touch()
     with serving(data, *hasty, directory=tmp_path) as server:
         task = server.ended(ids[0])
@@ -117,7 +117,7 @@ def test_a_task_that_kills_the_server_runs_out_of_attempts_and_takes_no_other_al
     try:
         task = server.ended(poison)
         assert (task["status"], task["attempt"]) == ("failed", attempts)
-        assert task["error"]["type"] == "WorkerLost"
+        assert task["error"]["type"] == "worker_lost"
         # The first death may have left no trace: a first attempt is noted only once it has run for a moment.
         assert attempts <= deaths <= attempts + 1
         for id_ in ids:
@@ -140,10 +140,10 @@ def test_a_long_task_beside_one_that_kills_the_server_is_not_blamed(app: Path, t
                 eventually(lambda: status(server, innocent) == ("running", 3))  # noqa: B023
                 flag.touch()
             if survives(server, poison):
-                assert server.ended(poison)["error"]["type"] == "WorkerLost"
+                assert server.ended(poison)["error"]["type"] == "worker_lost"
                 task = server.ended(innocent)
                 assert (task["status"], task["attempt"]) == ("completed", 3)
-                assert server.terminate() == 0
+                assert server.terminate() == 0, server.text()
                 return
     raise AssertionError("it goes on for ever")
 

@@ -1,5 +1,6 @@
 """HTTP: servers, routers and endpoints declared as entries."""
 
+from taskmill.http.body import parse_body
 from taskmill.http.endpoint import HttpEndpoint
 from taskmill.http.exchange import JSON, Exchange, direct
 from taskmill.http.problem import BadRequest, FieldError, problem
@@ -16,6 +17,7 @@ __all__ = [
     "HttpRouter",
     "HttpService",
     "direct",
+    "parse_body",
     "parse_query",
     "problem",
 ]

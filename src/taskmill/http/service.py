@@ -109,7 +109,7 @@ class HttpService:
         """Listen. Raises SupervisorError where the address is taken or not of this machine."""
         self.max_connections = min(self.max_connections, _descriptors() - SPARE_DESCRIPTORS)
         app = Starlette(
-            routes=[Route(path, table) for path, table in self._paths.items()],
+            routes=[Route(path, self._paths[path]) for path in sorted(self._paths, key=_parameters)],
             exception_handlers={
                 HTTPException: cast(Any, _http_error), BadRequest: cast(Any, _bad_request),
                 ClientDisconnect: _gone, 500: _server_error,
@@ -187,6 +187,11 @@ def _descriptors() -> int:
     return soft
 
 
+def _parameters(path: str) -> list[bool]:
+    """Order paths so that `/tasks/cancel` is looked at before `/tasks/{id}`, which would take it, too."""
+    return [part.startswith("{") for part in path.split("/")]
+
+
 async def _http_error(_: Request, error: HTTPException) -> Response:
     detail = {404: "Nothing is served at this path.", 405: "This path does not take that method."}.get(
         error.status_code, error.detail
@@ -198,7 +203,8 @@ async def _http_error(_: Request, error: HTTPException) -> Response:
 
 async def _bad_request(_: Request, error: BadRequest) -> Response:
     body = problem(error.status, error.detail, error.errors)
-    return Response(body, error.status, media_type=MEDIA_TYPE.decode())
+    headers = {"retry-after": "1"} if error.status == 503 else {}
+    return Response(body, error.status, headers, media_type=MEDIA_TYPE.decode())
 
 
 async def _gone(_: Request, __: Exception) -> Response:

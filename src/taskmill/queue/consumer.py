@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Annotated, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from taskmill.queue.access import current_message
 from taskmill.queue.drivers.base import Channel
 from taskmill.queue.message import Message
 from taskmill.queue.queue import Queue
-from taskmill.registry import Entry, EntryConfig, reference
+from taskmill.queue.weights import Turns
+from taskmill.registry import Entry, EntryConfig, Mistake, reference
 from taskmill.supervisor import Context
 
 logger = logging.getLogger(__name__)
@@ -46,13 +47,23 @@ class Function(Protocol):
 
 
 class ConsumerConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
-    """Binds a queue to a function.
+    """Binds a queue, or several, to a function.
 
     The function gets the message's data. Returning true acknowledges the message; false or an exception has
     it delivered again.
     """
 
-    queue: Annotated[str, reference("queue.queue", description="Where messages come from.")]
+    queue: Annotated[
+        Annotated[str, reference("queue.queue")] | None,
+        Meta(description="Where messages come from: this, or `queues`."),
+    ] = None
+    queues: Annotated[
+        dict[Annotated[str, reference("queue.queue")], Annotated[int, Meta(ge=1, le=1000)]],
+        Meta(
+            description="Several queues, each with its weight: `{mail: 3, reports: 1}`. "
+            "Where both have work, so many messages of each are taken in turn."
+        ),
+    ] = field(default_factory=dict)
     func: Annotated[str, reference("function.python", description="What handles a message.")]
     concurrency: Annotated[int, Meta(ge=1, le=1000, description="How many messages are handled at once.")] = 1
     prefetch: Annotated[int, Meta(ge=0, le=10_000, description="How many more are held in reserve.")] = 10
@@ -96,8 +107,15 @@ class Slot:
         self.free()
 
 
+class Source(Protocol):
+    """Where a consumer's messages come from."""
+
+    def pump(self) -> None:
+        """Deliver what there is credit for."""
+
+
 class Consumer:
-    """Takes its queue's messages: never more than ``concurrency`` at work, nor ``concurrency + prefetch`` held."""
+    """Takes its queues' messages: never more than ``concurrency`` at work, nor ``concurrency + prefetch`` held."""
 
     kind: ClassVar[str] = "queue.consumer"
     Config: ClassVar[type[EntryConfig]] = ConsumerConfig
@@ -113,11 +131,21 @@ class Consumer:
         self._free = [Slot(self, self._capacity // config.concurrency) for _ in range(config.concurrency)]
         self._turn = 0
         self._filling = False
-        self._channel: Channel | None = None
+        self._source: Source | None = None
+        self._unsubscribe: Callable[[], None] = lambda: None
         # Its own, so that as many `def`s run at once as declared, and none waits for a thread of another part.
         self._threads: ThreadPoolExecutor | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
+
+    @classmethod
+    def check(cls, entry: Entry[Any]) -> Iterator[Mistake]:
+        """Find a consumer of no queue, or with both ways to name them."""
+        config: ConsumerConfig = entry.config
+        if config.queue is None and not config.queues:
+            yield Mistake("queue", "missing: name one `queue`, or several `queues` with their weights")
+        if config.queue is not None and config.queues:
+            yield Mistake("queues", "cannot stand beside `queue`: name all queues here, with their weights")
 
     async def start(self) -> None:
         """Begin to take messages."""
@@ -125,15 +153,14 @@ class Consumer:
         takes_slots = getattr(getattr(function.call, "func", function.call), _MARK, False)
         self._handler: Callable[[Slot], None] = function.call if takes_slots else self._handler_of(function)
         self._threads = ThreadPoolExecutor(self._config.concurrency, thread_name_prefix=self.id)
-        self._channel = self._context.get(self._config.queue, Queue).channel
-        self._channel.subscribe(self)
+        self._subscribe()
 
     async def stop(self) -> None:
         """Take no more messages, give back the reserve, and wait for what is at work."""
-        channel, self._channel = self._channel, None
-        if channel is None:
+        source, self._source = self._source, None
+        if source is None:
             return
-        channel.unsubscribe(self)
+        self._unsubscribe()
         while self._reserve:
             message = self._reserve.popleft()
             message.deliveries -= 1  # nobody has seen it
@@ -184,14 +211,28 @@ class Consumer:
         self._free.append(slot)
         if not self._filling:
             self._fill()
-            if self._channel is not None:
-                self._channel.pump()
+            if self._source is not None:
+                self._source.pump()
+
+    def _subscribe(self) -> None:
+        """Take messages from the one queue directly, or from several in turn."""
+        if self._config.queue is not None:
+            channel: Channel = self._context.get(self._config.queue, Queue).channel
+            self._source, self._unsubscribe = channel, lambda: channel.unsubscribe(self)
+            channel.subscribe(self)
+            return
+        weights = [
+            (self._context.get(queue, Queue).channel, weight) for queue, weight in self._config.queues.items()
+        ]
+        turns = Turns(self, weights)
+        self._source, self._unsubscribe = turns, turns.stop
+        turns.start()
 
     def _next_turn(self) -> None:
         self._turn = 0
         self._fill()
-        if self._channel is not None:
-            self._channel.pump()
+        if self._source is not None:
+            self._source.pump()
 
     def _fill(self) -> None:
         self._filling = True

@@ -43,6 +43,12 @@ class QueueConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
 
     driver: Annotated[str, reference("queue.driver.*", description="What carries it.")]
     queue_name: Annotated[str, Meta(description="Its name at the driver; the entry's own by default.")] = ""
+    dead_letter: Annotated[
+        Annotated[str, reference("queue.queue")] | None,
+        Meta(
+            description="Where a task of this queue is published, with its reasons, once it has failed for good."
+        ),
+    ] = None
     retry: Annotated[
         Redelivery, Meta(description="The rest before a refused message is delivered again.")
     ] = Redelivery()
@@ -61,6 +67,7 @@ class Queue:
         self._context = context
         self.id = entry.id
         self.name = self._config.queue_name or self._config.name
+        self.dead_letter = self._config.dead_letter
 
     async def start(self) -> None:
         """Open the channel."""

@@ -49,7 +49,7 @@ class Converter:
                 return self._checked(self._struct(node, node.value, plain, path), annotation, node, path)
             items = get_args(plain)
             if isinstance(node.value, dict) and get_origin(plain) is dict:
-                return self._checked(self._mapping(node.value, items[1], path), annotation, node, path)
+                return self._checked(self._mapping(node.value, items, path), annotation, node, path)
             if isinstance(node.value, list) and get_origin(plain) in LISTS:
                 return self._checked(self._list(node.value, items[0], path), annotation, node, path)
         return self._leaf(node, annotation, path, rule)
@@ -70,9 +70,17 @@ class Converter:
                 complete = False
         return result if complete and BAD not in result.values() else BAD
 
-    def _mapping(self, fields: Mapping[str, Node], type_: Any, path: str) -> Any:
-        result = {key: self.read(child, type_, f"{path}.{key}") for key, child in fields.items()}
-        return BAD if BAD in result.values() else result
+    def _mapping(self, fields: Mapping[str, Node], types: tuple[Any, ...], path: str) -> Any:
+        rule = rule_of(unwrap(types[0])[1])
+        result, complete = {}, True
+        for key, child in fields.items():
+            place = f"{path}.{key}"
+            name = key if rule is None else self._reference(key, place, Node(key, child.line), rule)
+            if name in result:  # once with its namespace, once without
+                self._report(place, child.line, "given twice")
+                complete = False
+            result[name] = self.read(child, types[1], place)
+        return result if complete and BAD not in result.values() else BAD
 
     def _list(self, items: list[Node], type_: Any, path: str) -> Any:
         result = [self.read(child, type_, f"{path}[{index}]") for index, child in enumerate(items)]

@@ -70,7 +70,8 @@ def _plain_name(annotation: Any) -> str:
     elif origin is Literal:
         name = " or ".join(f"`{choice}`" for choice in arguments)
     elif origin is dict:
-        name = f"mapping of {type_name(arguments[1])}"
+        key = f"{type_name(arguments[0])} to " if rule_of(unwrap(arguments[0])[1]) else ""
+        name = f"mapping of {key}{type_name(arguments[1])}"
     elif origin in LISTS:
         name = f"list of {type_name(arguments[0])}"
     elif is_struct(annotation):

@@ -173,9 +173,14 @@ class SqliteDatabase:
             return await self.writer.run(call)
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, call)
 
-    async def write(self, call: Callable[[Transaction], T]) -> T:
+    async def write(self, call: Callable[[Transaction], T], then: Callable[[T], None] | None = None) -> T:
         """Run ``call(transaction)`` within the next commit, in the writer's thread; see :meth:`Writer.run`."""
-        return await self.writer.run(lambda connection: call(Transaction(self, connection)))
+        return await self.writer.run(lambda connection: call(Transaction(self, connection)), then)
+
+    async def checkpoint(self) -> None:
+        """Move the write-ahead log into the file soon, as far as readers let go of it; the file may get shorter."""
+        self._transactor.checkpoint_soon = True
+        await self.writer.run(lambda _: None)
 
     @contextmanager
     def reader(self, timeout: float | None = None) -> Iterator[apsw.Connection]:

@@ -18,6 +18,7 @@ T = TypeVar("T")
 CHECKPOINT_PAGES = 1000  # of the write-ahead log, as SQLite's own default
 CHECK_STEPS = 20_000_000  # virtual-machine steps of the integrity check at start: well under half a second
 STAGE_ROWS = 1_000  # in a batch that the loop runs itself: a few milliseconds
+INCREMENTAL = 2  # `auto_vacuum`: the file can give space back later
 BUSY_MS = 5_000  # for a backup or a shell that holds the file for a moment
 
 # What a failed write may be followed by: SQLite has rolled it back, and it may work the next time.
@@ -56,7 +57,7 @@ def open_writer(path: str, pragmas: Mapping[str, str | int]) -> apsw.Connection:
         connection = apsw.Connection(path)
         connection.set_busy_timeout(BUSY_MS)
         if fresh:
-            connection.pragma("auto_vacuum", 2)  # incremental: the file can give space back later
+            connection.pragma("auto_vacuum", INCREMENTAL)
         connection.pragma("journal_mode", "wal")
         connection.pragma("wal_autocheckpoint", 0)  # by hand, after the commits that wait are reported
         connection.pragma("journal_size_limit", 2**26)
@@ -105,6 +106,7 @@ class SqliteTransactor:
         self._connection = connection
         self._path = path
         self._log_pages = 0
+        self.checkpoint_soon = False  # with the next commit, however short the log is
         connection.set_wal_hook(self._grown)
 
     def stage(self, groups: Groups) -> bool:
@@ -142,11 +144,12 @@ class SqliteTransactor:
         return values
 
     def upkeep_due(self) -> bool:
-        """Whether the write-ahead log is long."""
-        return self._log_pages >= CHECKPOINT_PAGES
+        """Whether the write-ahead log is long, or somebody waits for it to be moved."""
+        return self._log_pages >= CHECKPOINT_PAGES or self.checkpoint_soon
 
     def upkeep(self) -> None:
         """Move the write-ahead log into the database."""
+        self.checkpoint_soon = False
         self.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def checkpoint(self, mode: int) -> None:

@@ -83,10 +83,14 @@ class Lane(Generic[W]):
         return taken
 
 
+# A call, who waits for it, and what hears of its value before anything of a later commit is reported.
+_Call = tuple[Callable[[Any], Any], asyncio.Future[Any], Callable[[Any], None] | None]
+
+
 @dataclass(slots=True)
 class _Batch:
     groups: list[tuple[Lane[Any], list[Row], list[Any]]]
-    calls: list[tuple[Callable[[Any], Any], asyncio.Future[Any]]]
+    calls: list[_Call]
     staged: bool = False  # the groups have been run already
 
     def parts(self) -> list[_Batch]:
@@ -124,7 +128,7 @@ class Writer:
         self.limit = limit
         self._on_damage = on_damage
         self._lanes: list[Lane[Any]] = []
-        self._calls: list[tuple[Callable[[Any], Any], asyncio.Future[Any]]] = []
+        self._calls: list[_Call] = []
         self._scheduled = False  # a batch is under way, or will be taken when the loop has read its sockets
         self._upkeep = False  # the thread has the connection though no batch is under way
         self._inbox: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
@@ -139,15 +143,18 @@ class Writer:
         self._lanes.append(lane)
         return lane
 
-    async def run(self, call: Callable[[Any], T]) -> T:
+    async def run(self, call: Callable[[Any], T], then: Callable[[T], None] | None = None) -> T:
         """Run ``call(connection)`` inside the next transaction, and return its value once that is durable.
+
+        ``then`` gets the value on the loop in the order of commits, before what a later one reports, and also if
+        nobody waits any more: for what must never disagree with the rows. It must not raise.
 
         Raises what the call raised (its own writes are undone), or why the transaction failed.
         """
         if len(self._calls) >= self.limit:
             raise Overloaded("more writes wait for the disk than may; try again in a second")
         future: asyncio.Future[T] = self.loop.create_future()
-        self._calls.append((call, future))
+        self._calls.append((call, future, then))
         self.wake()
         return await future
 
@@ -195,7 +202,7 @@ class Writer:
             return [(batch, [], self.damage)]
         groups = [] if batch.staged else [(lane.sql, rows) for lane, rows, _ in batch.groups]
         try:
-            values = self._transactor.commit(groups, [call for call, _ in batch.calls])
+            values = self._transactor.commit(groups, [call for call, _, _ in batch.calls])
         except DatabaseUnavailable as error:
             return [(batch, [], error)]
         except DatabaseDamaged as error:
@@ -221,10 +228,12 @@ class Writer:
     def _settle(self, batch: _Batch, values: list[Any], error: Exception | None) -> None:
         for lane, rows, waiters in batch.groups:
             lane.settle(rows, waiters, error)
-        for index, (_, future) in enumerate(batch.calls):
+        for index, (_, future, then) in enumerate(batch.calls):
+            failure = error or (values[index] if isinstance(values[index], Exception) else None)
+            if failure is None and then is not None:
+                then(values[index])
             if future.done():
                 continue
-            failure = error or (values[index] if isinstance(values[index], Exception) else None)
             if failure is not None:
                 future.set_exception(failure)
             else:

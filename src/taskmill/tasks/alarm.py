@@ -28,8 +28,8 @@ PAUSE = 0.5  # seconds after a failure
 class Alarm:
     """Rings for scheduled and for expiring tasks.
 
-    ``due`` gets the rows of tasks that are queued now, ``expired`` the keys of those that have ended;
-    ``started`` tells which are no longer waiting though their row does not say so yet.
+    ``due`` gets the rows of tasks that are queued now, ``expired`` the keys of those that have ended, both in
+    the order of commits; ``started`` tells which are no longer waiting though their row does not say so yet.
     """
 
     def __init__(
@@ -87,13 +87,9 @@ class Alarm:
 
     async def _ring(self, now: int) -> None:
         self._next = None  # what is submitted from here on sets it
-        rows = await self._store.due(now, AT_ONCE)
-        if rows:
-            self._due(rows)
-        late = await self._reader.expired(now, AT_ONCE)
-        ended = await self._store.expire([key for key in late if not self._started(key)]) if late else []
-        if ended:
-            self._expired(ended)
+        rows = await self._store.due(now, AT_ONCE, self._due)
+        late = [key for key in await self._reader.expired(now, AT_ONCE) if not self._started(key)]
+        ended = await self._store.expire(late, self._expired) if late else []
         following = now if len(rows) == AT_ONCE or len(ended) == AT_ONCE else await self._reader.next_alarm()
         if following is not None:
             # An expired task that has begun already stands in the way until its row says so.

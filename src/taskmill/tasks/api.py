@@ -2,31 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from taskmill.http import BadRequest, Exchange, FieldError, direct, parse_query, problem
+from taskmill.http import BadRequest, Exchange, FieldError, direct, parse_body, parse_query, problem
 from taskmill.queue import Slot, handoff
-from taskmill.registry import nearest
-from taskmill.sql import SqliteDatabase, migrate
-from taskmill.tasks.ids import from_text
-from taskmill.tasks.lifecycle import STATUS_WORDS, Status
+from taskmill.sql import DatabaseError, Overloaded, SqliteDatabase, migrate
+from taskmill.tasks import dead_letter, retention_schema
+from taskmill.tasks.canary import Canary
+from taskmill.tasks.filters import Filters, select, select_for_change
+from taskmill.tasks.ids import from_text, to_text
+from taskmill.tasks.lifecycle import STEPS
+from taskmill.tasks.many import Done
 from taskmill.tasks.model import TaskPage
+from taskmill.tasks.schedules import schema as schedules
 from taskmill.tasks.schema import COMPONENT, MIGRATIONS
 from taskmill.tasks.service import TaskService
 
 
-class ListQuery(msgspec.Struct):
+class ListQuery(Filters):
     """The parameters of ``GET /tasks``."""
 
-    status: str | None = None
-    action: str | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
     cursor: str | None = None
+
+
+class ManyBody(Filters, kw_only=True, forbid_unknown_fields=True):
+    """The body of ``POST /tasks/cancel``: the filters, and how much of it to do."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    cursor: str | None = None
+    dry_run: bool = False
+
+
+class RetryBody(ManyBody, kw_only=True, forbid_unknown_fields=True):
+    """The body of ``POST /tasks/retry``."""
+
+    canary: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None
+
+
+class ManyAnswer(msgspec.Struct, omit_defaults=True):
+    """How many tasks were changed, or would be. ``next`` is where to go on after ``limit`` of them."""
+
+    count: int
+    next: str | msgspec.UnsetType | None = msgspec.UNSET
+    stopped: bool | msgspec.UnsetType = msgspec.UNSET
+    canary: Canary | msgspec.UnsetType = msgspec.UNSET
 
 
 class NoQuery(msgspec.Struct):
@@ -36,6 +62,9 @@ class NoQuery(msgspec.Struct):
 async def apply_migrations(*, database: SqliteDatabase) -> int:
     """Bring the database's tables up to date; the process behind ``app:migrate``."""
     await migrate(database, COMPONENT, MIGRATIONS)
+    await migrate(database, dead_letter.COMPONENT, dead_letter.MIGRATIONS)
+    await migrate(database, retention_schema.COMPONENT, retention_schema.MIGRATIONS)
+    await migrate(database, schedules.COMPONENT, schedules.MIGRATIONS)
     return 0
 
 
@@ -54,13 +83,8 @@ def process_task(slot: Slot, *, tasks: TaskService) -> None:
 async def list_tasks(request: Request, *, tasks: TaskService) -> TaskPage:
     """``GET /tasks``: newest first, a page at a time."""
     query = parse_query(request.scope["query_string"], ListQuery)
-    cursor = None if query.cursor is None else from_text(query.cursor)
-    if query.cursor is not None and cursor is None:
-        raise BadRequest(
-            "Take the cursor from the answer before, unchanged.", [FieldError("cursor", "not a cursor")]
-        )
-    page, more = await tasks.reader.page(_status(query.status), query.action, cursor, query.limit)
-    return TaskPage(page, len(page), page[-1].id if more else None)
+    page, following = await tasks.listing.page(select(query), cursor_of(query.cursor), query.limit)
+    return TaskPage(page, len(page), None if following is None else to_text(following))
 
 
 async def get_task(request: Request, *, tasks: TaskService) -> Response | object:
@@ -69,7 +93,7 @@ async def get_task(request: Request, *, tasks: TaskService) -> Response | object
     id_ = from_text(request.path_params["id"])
     task = None if id_ is None else await tasks.reader.get(id_)
     if task is None:
-        raise BadRequest("No task has this id.", status=404)
+        raise await _missing(tasks, id_)
     return task
 
 
@@ -87,6 +111,47 @@ async def retry_task(request: Request, *, tasks: TaskService) -> object:
     )
 
 
+async def cancel_tasks(request: Request, *, tasks: TaskService) -> ManyAnswer:
+    """``POST /tasks/cancel``: all that pass the filters."""
+    parse_query(request.scope["query_string"], NoQuery)
+    body = await parse_body(request, ManyBody)
+    selection = select_for_change(body, STEPS["cancel"].sources, "cancelled")
+    if body.dry_run:
+        return ManyAnswer(await tasks.listing.count(selection))
+    with answering_503():
+        return _answer(body, await tasks.many.cancel(selection, cursor_of(body.cursor), body.limit))
+
+
+async def retry_tasks(request: Request, *, tasks: TaskService) -> ManyAnswer:
+    """``POST /tasks/retry``: all that pass the filters, a few of them first with ``canary``."""
+    parse_query(request.scope["query_string"], NoQuery)
+    body = await parse_body(request, RetryBody)
+    selection = select_for_change(body, STEPS["redrive"].sources, "run again")
+    if body.dry_run:
+        return ManyAnswer(await tasks.listing.count(selection))
+    with answering_503():
+        done = await tasks.many.retry(selection, cursor_of(body.cursor), body.limit, body.canary)
+    answer = _answer(body, done)
+    if done.canary is not None:
+        answer.canary, answer.stopped = done.canary, done.stopped
+    return answer
+
+
+@contextmanager
+def answering_503() -> Iterator[None]:
+    """Answer 503 where the database takes no change now, such as on a full disk."""
+    try:
+        yield
+    except (DatabaseError, Overloaded) as error:
+        raise BadRequest(f"It was not done, or not all of it: {error}.", status=503) from None
+
+
+def _answer(body: ManyBody, done: Done) -> ManyAnswer:
+    if body.limit is None:
+        return ManyAnswer(done.count)
+    return ManyAnswer(done.count, None if done.following is None else to_text(done.following))
+
+
 async def _change(
     request: Request,
     tasks: TaskService,
@@ -95,13 +160,22 @@ async def _change(
 ) -> object:
     parse_query(request.scope["query_string"], NoQuery)
     id_ = from_text(request.path_params["id"])
-    changed = [] if id_ is None else await change([id_])
+    with answering_503():
+        changed = [] if id_ is None else await change([id_])
     task = None if id_ is None else await tasks.reader.get(id_)
     if task is None:
-        raise BadRequest("No task has this id.", status=404)
+        raise await _missing(tasks, id_)
     if not changed:
         raise BadRequest(f"The task is {task.status}. {conflict}", status=409)
     return task
+
+
+async def _missing(tasks: TaskService, id_: bytes | None) -> BadRequest:
+    """Return the answer where no task has an id: 410 if one had it, else 404."""
+    if id_ is not None and await tasks.retention.was_pruned(id_):
+        detail = "The task ended and was pruned since: raise `keep` of the task service to keep tasks longer."
+        return BadRequest(detail, status=410)
+    return BadRequest("No task has this id.", status=404)
 
 
 async def healthz(_: Request) -> dict[str, str]:
@@ -118,15 +192,11 @@ async def readyz(_: Request, *, tasks: TaskService) -> Response | dict[str, str]
     return Response(body, 503, {"retry-after": "1"}, "application/problem+json")
 
 
-def _status(word: str | None) -> Status | None:
-    if word is None:
-        return None
-    status = STATUS_WORDS.get(word)
-    if status is None:
-        near = nearest(word, STATUS_WORDS)
-        hint = f"did you mean `{near}`?" if near else f"one of {', '.join(STATUS_WORDS)}"
+def cursor_of(text: str | None) -> bytes | None:
+    """Read a cursor; raise BadRequest where it is none."""
+    cursor = None if text is None else from_text(text)
+    if text is not None and cursor is None:
         raise BadRequest(
-            "Mend the query parameters that `errors` names.",
-            [FieldError("status", f"unknown status; {hint}")],
+            "Take the cursor from the answer before, unchanged.", [FieldError("cursor", "not a cursor")]
         )
-    return status
+    return cursor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from time import time
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,15 +16,24 @@ from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.message import Dispatchable
 from taskmill.tasks.model import TaskError, timestamp
 from taskmill.tasks.placing import Placing
+from taskmill.tasks.turns import fair_rank
 
-Queued = tuple[bytes, bool]  # the key of a task that was queued, and whether it is ranked
+
+class Cancelled(NamedTuple):
+    """A task that has been cancelled, as its row was before."""
+
+    key: bytes
+    status: Status
+    rank: int | None
+    queue: str
+    action: str
 
 
 class Control:
     """Changes rows first, then what is in memory of them.
 
-    ``cancelled`` gets the keys of tasks that were cancelled, and those that were queued by their rows; it stops
-    them in memory. ``queued`` dispatches rows.
+    ``cancelled`` gets the tasks that were cancelled; it stops them in memory. ``queued`` dispatches rows. Both
+    hear of it in the order of commits. ``paused`` holds the names of the queues that are.
     """
 
     def __init__(
@@ -32,8 +42,9 @@ class Control:
         catalog: Catalog,
         dispatchers: Mapping[str, Dispatcher],
         placing: Placing,
-        cancelled: Callable[[Sequence[bytes], Sequence[Queued]], None],
+        cancelled: Callable[[Sequence[Cancelled]], None],
         queued: Callable[[Sequence[Dispatchable]], None],
+        paused: set[str],
     ) -> None:
         self._database = database
         self._catalog = catalog
@@ -41,6 +52,7 @@ class Control:
         self._placing = placing
         self._cancelled = cancelled
         self._queued = queued
+        self._paused = paused
 
     async def cancel(self, keys: Sequence[bytes], why: TaskError | None = None) -> list[bytes]:
         """Cancel tasks; return those that had not ended. What runs is stopped."""
@@ -49,16 +61,15 @@ class Control:
             "error_": None if why is None else msgspec.json.encode(why).decode(),
         }
 
-        def call(transaction: Transaction) -> list[tuple[bytes, int, int | None]]:
-            found = [(key, *state) for key in keys for state in transaction.fetch(statements.STATE, id_=key)]
-            return [one for one in found if transaction.change(steps.CANCEL, id_=one[0], **values)]
+        def call(transaction: Transaction) -> list[Cancelled]:
+            found = [
+                Cancelled(key, *state)
+                for key in keys
+                for state in transaction.fetch(statements.STATE, id_=key)
+            ]
+            return [one for one in found if transaction.change(steps.CANCEL, id_=one.key, **values)]
 
-        found = await self._database.write(call)
-        cancelled = [key for key, _, _ in found]
-        queued = [(key, rank is not None) for key, status, rank in found if status == Status.QUEUED]
-        if cancelled:
-            self._cancelled(cancelled, queued)
-        return cancelled
+        return [one.key for one in await self._database.write(call, self._cancelled)]
 
     async def cancel_for_limit(self, key: bytes, why: str) -> None:
         """Cancel a task that its action's limit has no place for."""
@@ -71,9 +82,7 @@ class Control:
         def call(transaction: Transaction) -> list[Dispatchable]:
             return [row for key in keys for row in self._redrive(transaction, key, now)]
 
-        rows = await self._database.write(call)
-        self._queued(rows)
-        return [row[0] for row in rows]
+        return [row[0] for row in await self._database.write(call, self._queued)]
 
     async def pause(self, queue: str, by: str) -> None:
         """Start no more tasks of a queue until it is resumed, also after a restart. What runs is finished."""
@@ -83,12 +92,13 @@ class Control:
             transaction.change(statements.RESUME, queue_=queue)
             transaction.change(statements.PAUSE, **values)
 
-        self._dispatchers[queue].paused = True
         await self._database.write(call)
+        self._hold(queue)
 
     async def resume(self, queue: str) -> None:
         """Start tasks of a queue again."""
         await self._database.write(lambda transaction: transaction.change(statements.RESUME, queue_=queue))
+        self._paused.discard(queue)
         dispatcher = self._dispatchers[queue]
         dispatcher.paused = False
         dispatcher.feed()
@@ -98,20 +108,23 @@ class Control:
         rows = await self._database.write(lambda transaction: transaction.fetch(statements.PAUSED))
         for (queue,) in rows:
             if queue in self._dispatchers:
-                self._dispatchers[queue].paused = True
+                self._hold(queue)
+
+    def _hold(self, queue: str) -> None:
+        self._paused.add(queue)
+        self._dispatchers[queue].paused = True
 
     def _redrive(self, transaction: Transaction, key: bytes, now: int) -> list[Dispatchable]:
         for row in transaction.fetch(statements.FOR_RETRY, id_=key):
-            _, action, _, attempt, max_attempts, _, _, priority, *_ = row
+            _, action, _, attempt, max_attempts, queue, _, priority, *_ = row
             registered = self._catalog.find(action)
             more = registered.action.options.max_attempts if registered else max_attempts
-            changed = transaction.change(
-                steps.REDRIVE,
-                id_=key,
-                max_attempts_=attempt + more,
-                rank_=self._placing.rank(now, priority or 0),
-            )
-            if changed:
+            rank = self._placing.rank(now, priority or 0)
+            ((fair_key,),) = transaction.fetch(statements.FAIR_KEY, id_=key)
+            if fair_key is not None:
+                rank = fair_rank(transaction, queue, fair_key, priority or 0, alone=rank)
+            values = {"max_attempts_": attempt + more, "rank_": rank}
+            if transaction.change(steps.REDRIVE, id_=key, **values):
                 rows: list[Dispatchable] = transaction.fetch(statements.FOR_RETRY, id_=key)
                 return rows
         return []

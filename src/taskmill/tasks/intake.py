@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from time import time
+from time import monotonic, time
 from typing import Any
 
 import msgspec
@@ -13,7 +13,9 @@ import msgspec
 from taskmill.http import JSON, BadRequest, Exchange, FieldError
 from taskmill.sql import DatabaseError, Overloaded
 from taskmill.tasks import once
+from taskmill.tasks.admission import Admission
 from taskmill.tasks.alarm import Alarm
+from taskmill.tasks.backlog import Backlog
 from taskmill.tasks.catalog import Catalog, Registered
 from taskmill.tasks.dispatcher import Dispatcher
 from taskmill.tasks.ids import IdSource, to_text
@@ -38,6 +40,7 @@ class Intake:
         placing: Placing,
         dispatchers: Mapping[str, Dispatcher],
         queue: str,
+        backlog: Backlog,
     ) -> None:
         self._catalog = catalog
         self._ids = ids
@@ -45,12 +48,14 @@ class Intake:
         self._dispatchers = dispatchers
         self._queue = queue
         self._own = dispatchers[queue]
+        self._backlog = backlog
         self._looking: set[asyncio.Task[None]] = set()
 
-    def connect(self, store: Store[Waiting, WaitingFull], alarm: Alarm) -> None:
-        """Take the store, which calls back, and the alarm."""
+    def connect(self, store: Store[Waiting, WaitingFull], alarm: Alarm, admission: Admission) -> None:
+        """Take the store, which calls back, the alarm, and what judges tasks that must start soon."""
         self._store = store
         self._alarm = alarm
+        self._admission = admission
 
     def submit(self, exchange: Exchange) -> None:
         """Answer ``POST /tasks``: 202 once the task's row is flushed to disk, and not before."""
@@ -63,9 +68,8 @@ class Intake:
         if media_type != JSON and not _is_json(media_type):
             exchange.refuse(415, "Send the task as JSON, with `Content-Type: application/json`.")
             return
-        if self._store.overloaded():
-            detail = "More tasks wait for the disk than may; try again in a second."
-            exchange.refuse(503, detail, headers=RETRY_AFTER)
+        if self._backlog.full or self._store.overloaded():
+            self._refuse(exchange)
             return
         try:
             submission, registered, decoded = read_submission(exchange.body, self._catalog)
@@ -92,6 +96,7 @@ class Intake:
             exchange.reply(
                 202, b'{"id":"%b","status":"queued"}' % id_, headers=b"location: /tasks/%b\r\n" % id_
             )
+        self._backlog.changed(len(waiting))
         self._own.committed([message for _exchange, message in waiting])
 
     def added_full(self, _: list[Any], waiting: list[WaitingFull], error: Exception | None) -> None:
@@ -106,6 +111,7 @@ class Intake:
 
     def stored(self, tasks: list[NewTask]) -> None:
         """Dispatch or schedule tasks whose rows are stored."""
+        self._backlog.changed(len(tasks))
         queued: dict[str, list[TaskMessage]] = {}
         for new in tasks:
             if new.run_at is not None:
@@ -124,21 +130,17 @@ class Intake:
 
     async def submit_once(self, new: NewTask, idempotency: once.IdempotencyKey | None) -> once.Submitted:
         """Store a task unless it is there already, and dispatch it; see :func:`taskmill.tasks.once.submit`."""
-        submitted = await self._store.database.write(
-            lambda transaction: once.submit(
-                transaction,
-                new,
-                idempotency=idempotency,
-                virtual_now=self._dispatchers[new.place.queue].virtual_now(),
-                ageing_off=self._placing.ageing_off(new.place.priority),
-            )
+
+        def then(submitted: once.Submitted) -> None:
+            if submitted.rank is not None:
+                new.place = new.message.place = replace(new.place, rank=submitted.rank)
+                self.stored([new])
+            elif submitted.duplicate and new.run_at is not None:
+                self._alarm.set(new.run_at)  # the first may have been put off, or on
+
+        return await self._store.database.write(
+            lambda transaction: once.submit(transaction, new, idempotency=idempotency), then
         )
-        if submitted.rank is not None:
-            new.place = new.message.place = replace(new.place, rank=submitted.rank)
-            self.stored([new])
-        elif submitted.duplicate and new.run_at is not None:
-            self._alarm.set(new.run_at)  # the first may have been put off, or on
-        return submitted
 
     def _submit_full(
         self,
@@ -149,18 +151,42 @@ class Intake:
         idempotency: once.IdempotencyKey | None,
     ) -> None:
         new = self._placing.place(self._ids.next(), submission, registered, decoded, int(time() * 1000))
-        if idempotency is None and new.place.key is None and new.fair_key is None:
+        start_by = submission.start_by
+        if idempotency is None and new.place.key is None and new.fair_key is None and start_by is None:
             self._store.add_full(new.row(), (exchange, new))
             return
-        task = asyncio.get_running_loop().create_task(self._answer_once(exchange, new, idempotency))
+        answer = self._answer_once(exchange, new, idempotency, start_by)
+        task = asyncio.get_running_loop().create_task(answer)
         self._looking.add(task)
         task.add_done_callback(self._looking.discard)
 
+    def _refuse(self, exchange: Exchange) -> None:
+        """Say that there is no room, and when there may be."""
+        if not self._backlog.full:
+            detail = "More tasks wait for the disk than may; try again in a second."
+            exchange.refuse(503, detail, headers=RETRY_AFTER)
+            return
+        wait = self._backlog.retry_after(self._own.pace.rate(monotonic(), self._own.waiting))
+        detail = f"{self._backlog.tasks:,} tasks wait or run, and no more may; try again in {wait} s."
+        exchange.refuse(503, detail, headers=b"retry-after: %d\r\n" % wait)
+
     async def _answer_once(
-        self, exchange: Exchange, new: NewTask, idempotency: once.IdempotencyKey | None
+        self,
+        exchange: Exchange,
+        new: NewTask,
+        idempotency: once.IdempotencyKey | None,
+        start_by: float | None,
     ) -> None:
         try:
+            if start_by is not None:
+                late = await self._admission.judge(new, start_by, idempotency)
+                if late is not None:
+                    headers = b"retry-after: %d\r\n" % late.retry_after
+                    exchange.refuse(503, late.detail, headers=headers)
+                    return
             submitted = await self.submit_once(new, idempotency)
+        except BadRequest as error:
+            exchange.refuse(error.status, error.detail, error.errors)
         except once.KeyReused:
             detail = "This `Idempotency-Key` came with another body before: use a new key for a new task."
             exchange.refuse(422, detail)

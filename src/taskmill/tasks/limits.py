@@ -13,20 +13,21 @@ from collections.abc import Callable, Mapping, Sequence
 from time import time
 from typing import Protocol
 
-from taskmill.tasks.message import Dispatchable, TaskMessage
+from taskmill.tasks.edge import Edge, Position, place_of
+from taskmill.tasks.message import FIRST, Dispatchable, TaskMessage
 from taskmill.tasks.options import Options
 
-PARKED = 100  # tasks of one limit that wait in memory
+PARKED = 100  # tasks of one limit that wait in memory,
+PARKED_IN_ALL = 20_000  # fewer of each where there are many limits,
+PARKED_BYTES = 2**26  # and one of each where their bodies make as much as this
 READ_PAUSE = 0.5  # seconds after a read that failed
-
-Position = tuple[int, bytes]  # rank and id: a place in a queue
 
 
 class Home(Protocol):
     """Where a parked task came from: the dispatcher of its queue."""
 
-    def readmit(self, message: TaskMessage) -> None:
-        """Take a task back that has a place now."""
+    def readmit(self, messages: Sequence[TaskMessage]) -> None:
+        """Take tasks back that have a place now."""
 
     def forget(self, message: TaskMessage) -> None:
         """Leave a task a row: it will be read again."""
@@ -38,8 +39,10 @@ class Home(Protocol):
 class Rows(Protocol):
     """Where the tasks of a limit are read."""
 
-    async def limited(self, limit_key: str, after: Position, limit: int) -> list[Dispatchable]:
-        """Return queued tasks of a limit after a place, first in line first."""
+    async def limited(
+        self, limit_key: str, after: Position, limit: int, max_bytes: int
+    ) -> tuple[list[Dispatchable], Position | None]:
+        """Return queued tasks of a limit after a place, first in line first, and up to where: None if those are all."""
 
     async def starts(self, limit_key: str, since: int, limit: int) -> list[int]:
         """Return when the last tasks of a limit started, since a time: milliseconds since 1970."""
@@ -56,7 +59,7 @@ class Limiter:
         self.running: dict[TaskMessage, None] = {}  # the oldest first
         self.starts: deque[float] = deque(maxlen=self.rate.count if self.rate else 0)  # loop times
         self.parked: list[tuple[int, bytes, TaskMessage]] = []
-        self.reach: Position | None = None  # up to here all are in memory; all of them if None
+        self.edge = Edge(None)  # of what is in memory: parked, on its way, or behind the edge of its queue
         self.timer: asyncio.TimerHandle | None = None
         self.loading: asyncio.Task[None] | None = None
 
@@ -77,7 +80,7 @@ class Limiter:
 
     def idle(self) -> bool:
         """Whether nothing is left to remember."""
-        return not (self.running or self.starts or self.parked or self.reach or self.loading)
+        return not (self.running or self.starts or self.parked or self.edge.at or self.loading)
 
 
 class Limits:
@@ -91,6 +94,7 @@ class Limits:
         self._cancel = cancel
         self._loop = asyncio.get_running_loop()
         self._limiters: dict[str, Limiter] = {}
+        self._bytes = 0  # of the bodies of all that are parked
 
     def get(self, key: str) -> Limiter | None:
         """Return a limit that something is known of."""
@@ -130,6 +134,13 @@ class Limits:
             del limiter.running[message]
             self._wake(limiter)
 
+    def pass_over(self, message: TaskMessage) -> None:
+        """Give the place that a task was about to take to the next: it has ended meanwhile."""
+        key = message.place.limit_key if message.place else None
+        limiter = self._limiters.get(key) if key is not None else None
+        if limiter is not None:
+            self._wake(limiter)
+
     def stop(self) -> None:
         """Wake nobody any more."""
         for limiter in self._limiters.values():
@@ -140,14 +151,29 @@ class Limits:
 
     def _park(self, limiter: Limiter, message: TaskMessage) -> None:
         position = place_of(message)
-        if limiter.reach is not None and position > limiter.reach:
+        if limiter.edge.beyond(position):
+            limiter.edge.leave(position)
             self._forget(message)
             return
-        heapq.heappush(limiter.parked, (*position, message))
-        if len(limiter.parked) > PARKED:
+        self._keep(limiter, message)
+        if len(limiter.parked) > self._most():
             limiter.parked.sort()
-            self._forget(limiter.parked.pop()[2])
-            limiter.reach = limiter.parked[-1][:2]
+            rank, key, last = limiter.parked[-1]
+            if rank != FIRST:  # that runs by its row, so that no read would find it again
+                limiter.parked.pop()
+                self._bytes -= len(last.body)
+                limiter.edge.leave((rank, key))
+                self._forget(last)
+
+    def _keep(self, limiter: Limiter, message: TaskMessage) -> None:
+        heapq.heappush(limiter.parked, (*place_of(message), message))
+        self._bytes += len(message.body)
+
+    def _most(self) -> int:
+        """Return how many tasks of one limit may be parked."""
+        if self._bytes > PARKED_BYTES:
+            return 1
+        return max(1, min(PARKED, PARKED_IN_ALL // max(1, len(self._limiters))))
 
     def _forget(self, message: TaskMessage) -> None:
         assert message.place is not None  # noqa: S101 - a limited task is never plain
@@ -158,6 +184,7 @@ class Limits:
         newest = max(limiter.parked, key=lambda parked: parked[1])
         for _, _, message in limiter.parked:
             if message is not newest[2]:
+                self._bytes -= len(message.body)
                 self._forget(message)
                 self._cancel(message, "a newer task of its limit took its place")
         limiter.parked = [newest]
@@ -166,11 +193,16 @@ class Limits:
 
     def _wake(self, limiter: Limiter) -> None:
         """Let as many go on as have a place, and see to those that are still rows."""
+        ready: dict[str, list[TaskMessage]] = {}
         for _ in range(min(limiter.free(self._loop.time()), len(limiter.parked))):
             message = heapq.heappop(limiter.parked)[2]
+            self._bytes -= len(message.body)
             assert message.place is not None  # noqa: S101 - as above
-            self._homes[message.place.queue].readmit(message)
-        if limiter.reach is not None and len(limiter.parked) < PARKED // 2 and limiter.loading is None:
+            ready.setdefault(message.place.queue, []).append(message)
+        for queue, messages in ready.items():
+            self._homes[queue].readmit(messages)
+        few = len(limiter.parked) < max(1, self._most() // 2)
+        if limiter.edge.at is not None and few and limiter.loading is None:
             limiter.loading = self._loop.create_task(self._refill(limiter))
         if limiter.parked or limiter.starts:
             self._wake_later(limiter)
@@ -205,22 +237,17 @@ class Limits:
 
     async def _refill(self, limiter: Limiter) -> None:
         """Read tasks of the limit that are still rows."""
-        after = limiter.reach
-        assert after is not None  # noqa: S101
+        after = limiter.edge.begin()
+        left = max(1, PARKED_BYTES - self._bytes)
         try:
-            rows = await self._rows.limited(limiter.key, after, PARKED)
+            rows, end = await self._rows.limited(limiter.key, after, self._most(), left)
         except Exception:  # said by others
             await asyncio.sleep(READ_PAUSE)
         else:
-            limiter.reach = None if len(rows) < PARKED else (rows[-1][6] or 0, rows[-1][0])
+            limiter.edge.end(end)
             for row in rows:
                 home = self._homes.get(row[5])
                 for message in home.adopt([row]) if home else ():
-                    heapq.heappush(limiter.parked, (*place_of(message), message))
+                    self._keep(limiter, message)
         limiter.loading = None
         self._wake(limiter)
-
-
-def place_of(message: TaskMessage) -> Position:
-    """Return where a task that is not plain stands in its queue."""
-    return (message.place.rank if message.place else 0, message.key)

@@ -13,6 +13,7 @@ from taskmill.tasks import statements, steps
 from taskmill.tasks.lifecycle import ENDED, WAITING, Status
 from taskmill.tasks.options import Unique
 from taskmill.tasks.placing import NewTask
+from taskmill.tasks.turns import fair_rank
 from taskmill.units import parse_duration
 
 REMEMBERED = 24 * 3_600_000  # milliseconds for which an idempotency key is known
@@ -58,13 +59,8 @@ def submit(
     new: NewTask,
     *,
     idempotency: IdempotencyKey | None,
-    virtual_now: int,
-    ageing_off: int,
 ) -> Submitted:
     """Store a task unless it is there already.
-
-    ``virtual_now`` is the rank, less what priority gave, that a tenant without waiting tasks begins at;
-    ``ageing_off`` what this task's priority takes off.
 
     Raises:
         KeyReused: the idempotency key was used with another body.
@@ -79,7 +75,7 @@ def submit(
             status = Status(states[0][0]) if states else Status.COMPLETED  # the task was pruned since
             return Submitted(task_id, status, replayed=True)
         transaction.change(statements.DROP_KEY, key_=idempotency.key)  # one that has been forgotten
-    submitted = _duplicate(transaction, new) or _store(transaction, new, virtual_now, ageing_off)
+    submitted = _duplicate(transaction, new) or _store(transaction, new)
     if idempotency is not None:
         transaction.change(
             statements.USE_KEY,
@@ -111,18 +107,10 @@ def _duplicate(transaction: Transaction, new: NewTask) -> Submitted | None:
     return None
 
 
-def _store(transaction: Transaction, new: NewTask, virtual_now: int, ageing_off: int) -> Submitted:
+def _store(transaction: Transaction, new: NewTask) -> Submitted:
     rank = new.place.rank
     if new.fair_key is not None and new.run_at is None:
-        rank = virtual_now - ageing_off
-        ((last,),) = transaction.fetch(
-            statements.LAST_RANK,
-            queue_=new.place.queue,
-            fair_key_=new.fair_key,
-            priority_=new.place.priority,
-        )
-        if last is not None:
-            rank = max(rank, last + 1)
+        rank = fair_rank(transaction, new.place.queue, new.fair_key, new.place.priority, alone=rank)
     row = dict(zip((f"{name}_" for name in statements.FULL), new.row(rank), strict=True))
     transaction.change(statements.ADD_FULL, **row)
     return Submitted(new.message.key, new.status, rank=rank)

@@ -55,7 +55,7 @@ class Placing:
         elif submission.run_at is not None:
             at = int(submission.run_at.timestamp() * 1000)
         priority = options.priority if submission.priority is None else submission.priority
-        expires_in = submission.expires_in or options.expires_in
+        expires_in = submission.expires_in or submission.start_by or options.expires_in
         data = str(submission.data, "utf-8")
         place = Place(
             queue=queue,

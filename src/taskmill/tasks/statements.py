@@ -9,17 +9,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
-    CompoundSelect,
     Delete,
     Insert,
     Select,
+    Update,
     bindparam,
+    case,
     delete,
     func,
     insert,
     literal_column,
     select,
-    union_all,
+    update,
 )
 
 from taskmill.tasks.lifecycle import Status
@@ -70,15 +71,18 @@ _DISPATCHABLE = (
     task.c.priority, task.c.expires_at, task.c.timeout, task.c.key, task.c.limit_key,
 )  # fmt: skip
 
-# Plain tasks after an id, oldest first. Parameters: queue, id, limit.
+# Queued tasks after an id, oldest first; the data is NULL unless it is a plain task of the queue. So a read has
+# an end also where a million others stand between two plain ones. Parameters: queue, id, limit.
 PLAIN: Select[Any] = (
-    select(*_DISPATCHABLE)
-    .where(
-        task.c.status == code(Status.QUEUED),
-        task.c.id > bindparam("id_"),
-        task.c.rank.is_(None),
-        task.c.queue == bindparam("queue_"),
+    select(
+        *(
+            case((task.c.rank.is_(None) & (task.c.queue == bindparam("queue_")), column))
+            if column is task.c.data
+            else column
+            for column in _DISPATCHABLE
+        )
     )
+    .where(task.c.status == code(Status.QUEUED), task.c.id > bindparam("id_"))
     .order_by(task.c.id)
     .limit(bindparam("limit_"))
 )
@@ -163,42 +167,12 @@ EXPIRED: Select[Any] = (
 
 NEXT_EXPIRY: Select[Any] = select(func.min(task.c.expires_at)).where(_may_expire)
 
-# The last of the oldest queued tasks. Parameter: how many of them.
-NTH_QUEUED: Select[Any] = select(
-    func.max(
-        select(task.c.id)
-        .where(task.c.status == code(Status.QUEUED))
-        .order_by(task.c.id)
-        .limit(bindparam("limit_"))
-        .subquery()
-        .c.id
-    )
+# How many tasks have not ended: an index has all of it.
+UNENDED: Select[Any] = (
+    select(func.count())
+    .select_from(task)
+    .where(task.c.status.in_([code(Status.QUEUED), code(Status.SCHEDULED), code(Status.RUNNING)]))
 )
-
-
-def page(*, status: bool, action: bool, cursor: bool) -> Select[Any] | CompoundSelect[Any]:
-    """List tasks, newest first, by the filters named. Parameters: status, action, cursor, limit, as far as used.
-
-    The index by action has the status before the id, so without a status it is read once for each, and the
-    few rows of each are merged: the cost is the same whatever the table's size.
-    """
-    if not action or status:
-        return _newest(bindparam("status_") if status else None, action, cursor)
-    parts = [_newest(code(one), action, cursor).subquery() for one in Status]
-    merged = union_all(*(select(part) for part in parts))
-    return merged.order_by(merged.selected_columns.id.desc()).limit(bindparam("limit_"))
-
-
-def _newest(status: Any, action: bool, cursor: bool) -> Select[Any]:
-    statement = select(task)
-    if status is not None:
-        statement = statement.where(task.c.status == status)
-    if action:
-        statement = statement.where(task.c.action == bindparam("action_"))
-    if cursor:
-        statement = statement.where(task.c.id < bindparam("cursor_"))
-    return statement.order_by(task.c.id.desc()).limit(bindparam("limit_"))
-
 
 # What an idempotency key was used for, since a time. Parameters: key, since.
 USED_KEY: Select[Any] = select(idempotency.c.body, idempotency.c.task_id).where(
@@ -217,17 +191,49 @@ USE_KEY: Insert = insert(idempotency).values(
 )
 
 # Parameter: id.
-STATE: Select[Any] = select(task.c.status, task.c.rank).where(task.c.id == bindparam("id_"))
+STATE: Select[Any] = select(task.c.status, task.c.rank, task.c.queue, task.c.action).where(
+    task.c.id == bindparam("id_")
+)
 
 STATUS: Select[Any] = select(task.c.status).where(task.c.id == bindparam("id_"))
 
-# The greatest rank among a tenant's waiting tasks of a priority. Parameters: queue, fair_key, priority.
+# The first rank among the waiting tasks of a priority that take turns. Parameters: queue, priority.
+FIRST_RANK: Select[Any] = select(func.min(task.c.rank)).where(
+    task.c.status == code(Status.QUEUED),
+    task.c.queue == bindparam("queue_"),
+    task.c.fair_key.is_not(None),
+    task.c.priority == bindparam("priority_"),
+)
+
+# The last rank among the waiting tasks of one key. Parameters: queue, fair_key, priority.
 LAST_RANK: Select[Any] = select(func.max(task.c.rank)).where(
     task.c.status == code(Status.QUEUED),
     task.c.queue == bindparam("queue_"),
     task.c.fair_key == bindparam("fair_key_"),
     task.c.fair_key.is_not(None),
     task.c.priority == bindparam("priority_"),
+)
+
+# Those of the tasks that are due which take turns, as DUE. Parameters: now, limit.
+DUE_IN_TURN: Select[Any] = (
+    select(task.c.id, task.c.fair_key)
+    .where(
+        task.c.status == code(Status.SCHEDULED),
+        task.c.run_at <= bindparam("now_"),
+        task.c.fair_key.is_not(None),
+    )
+    .order_by(task.c.run_at, task.c.id)
+    .limit(bindparam("limit_"))
+)
+
+# Parameter: id.
+FAIR_KEY: Select[Any] = select(task.c.fair_key).where(task.c.id == bindparam("id_"))
+
+# A scheduled task gets another place. Parameters: rank, id.
+PLACE: Update = (
+    update(task)
+    .values(rank=bindparam("rank_"))
+    .where(task.c.id == bindparam("id_"), task.c.status == code(Status.SCHEDULED))
 )
 
 

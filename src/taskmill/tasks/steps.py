@@ -121,6 +121,7 @@ REDRIVE: Update = step(
     finished_at=null(),
     rank=bindparam("rank_"),
     run_at=null(),
+    expires_at=null(),
 )
 
 # A later submission with the same key takes a waiting task over. Parameters: data, and for a scheduled one

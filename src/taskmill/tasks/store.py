@@ -13,9 +13,11 @@ import msgspec
 
 from taskmill.sql import DatabaseUnavailable, Lane, SqliteDatabase, Transaction
 from taskmill.tasks import statements, steps
+from taskmill.tasks.dead_letter import DeadLetters
 from taskmill.tasks.failure import Failure
 from taskmill.tasks.message import Dispatchable, TaskMessage
 from taskmill.tasks.model import TaskError, timestamp
+from taskmill.tasks.turns import in_turn
 
 logger = logging.getLogger(__name__)
 S = TypeVar("S")
@@ -33,7 +35,8 @@ class Store(Generic[S, F]):
     ``S`` waits for a submitted plain task's commit and ``F`` for another's: ``added`` and ``added_full`` get
     them back, once a batch, with the error if the tasks could not be stored. ``ended`` gets the messages whose
     attempt's end is stored; where that is not possible now, such as on a full disk, the end is kept and stored
-    later. ``scheduled`` hears of the time at which the next retry is due.
+    later. ``put_off`` gets those that run again later, where it is given, and ``scheduled`` hears of the time at
+    which the next of them is due.
     """
 
     def __init__(
@@ -43,10 +46,13 @@ class Store(Generic[S, F]):
         added_full: Callable[[list[Row], list[F], Exception | None], None],
         ended: Callable[[list[TaskMessage]], None],
         scheduled: Callable[[int], None],
+        put_off: Callable[[list[TaskMessage]], None] | None = None,
     ) -> None:
         self.database = database
+        self.dead_letters: DeadLetters | None = None  # where failed tasks are published, if anywhere
         self._ended = ended
         self._scheduled = scheduled
+        self._put_off = put_off or ended
         writer = database.writer
         self._adding = 0  # bytes of data that wait for a commit
 
@@ -124,6 +130,8 @@ class Store(Generic[S, F]):
         number = attempt or message.attempt
         error = self._record_failure(message, number, failure, now)
         self._fail.append((number, message.started_at, now, error, message.key, number), message)
+        if self.dead_letters is not None:
+            self.dead_letters.failed(message.key, now)
 
     def retry(self, message: TaskMessage, failure: Failure, run_at: int, rank: int) -> None:
         """Store that an attempt has failed, and that another one begins at ``run_at``."""
@@ -143,26 +151,44 @@ class Store(Generic[S, F]):
             self._forget.append((message.key, attempt - steps.KEPT_ATTEMPTS), None)
         return text
 
-    async def due(self, now: int, limit: int) -> list[Dispatchable]:
-        """Queue the scheduled tasks whose time has come, so many at most, and return them."""
+    async def due(
+        self, now: int, limit: int, then: Callable[[list[Dispatchable]], None] | None = None
+    ) -> list[Dispatchable]:
+        """Queue the scheduled tasks whose time has come, so many at most; give them to ``then``, and return them."""
 
         def call(transaction: Transaction) -> list[Dispatchable]:
             rows: list[Dispatchable] = transaction.fetch(statements.DUE, now_=now, limit_=limit)
-            return [row for row in rows if transaction.change(steps.DUE, id_=row[0])]
+            fair = dict(transaction.fetch(statements.DUE_IN_TURN, now_=now, limit_=limit))
+            due = []
+            for row in rows:
+                placed = in_turn(transaction, row, fair.get(row[0]))
+                if transaction.change(steps.DUE, id_=row[0]):
+                    due.append(placed)
+            return due
 
-        return await self.database.write(call)
+        return await self.database.write(call, then)
 
-    async def expire(self, keys: Sequence[bytes]) -> list[bytes]:
-        """End tasks that nobody started in time, if they still wait; return those that did."""
+    async def expire(
+        self, keys: Sequence[bytes], then: Callable[[list[bytes]], None] | None = None
+    ) -> list[bytes]:
+        """End tasks that nobody started in time, if they still wait; give those to ``then``, and return them."""
         now = int(time() * 1000)
         error = TaskError("expired", "nobody started it in time", timestamp(now))
         text = msgspec.json.encode(error).decode()
+        letters = self.dead_letters
 
         def call(transaction: Transaction) -> list[bytes]:
             values = {"finished_at_": now, "error_": text}
-            return [key for key in keys if transaction.change(steps.EXPIRE, id_=key, **values)]
+            expired = [key for key in keys if transaction.change(steps.EXPIRE, id_=key, **values)]
+            if letters is not None:
+                for key in expired:
+                    letters.expired(transaction, key, now)
+            return expired
 
-        return await self.database.write(call)
+        expired = await self.database.write(call, then)
+        if letters is not None:
+            letters.committed()
+        return expired
 
     def _add_stored(
         self,
@@ -183,7 +209,7 @@ class Store(Generic[S, F]):
             logger.warning("%d interrupted attempts count as attempts: %s", len(waiters), error)
 
     def _retry_stored(self, rows: list[Row], messages: list[TaskMessage], error: Exception | None) -> None:
-        self._stored(self._retry, (rows, messages, error), self._ended)
+        self._stored(self._retry, (rows, messages, error), self._put_off)
         if error is None:
             self._scheduled(min(row[_RUN_AT] for row in rows))
 

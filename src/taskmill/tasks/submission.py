@@ -50,6 +50,7 @@ class Submission(PlainSubmission, kw_only=True, forbid_unknown_fields=True):
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1_000)] | None = None
     timeout: Seconds | None = None
     expires_in: Seconds | None = None
+    start_by: Seconds | None = None
 
 
 _decode_plain = msgspec.json.Decoder(PlainSubmission).decode

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -44,7 +44,8 @@ class Worker:
     """Runs tasks, each attempt's end going to the store together with its message.
 
     ``retry`` stores that a task runs again, ``settle`` lets go of messages whose end needs no store, and
-    ``dropped`` holds the keys of tasks that were cancelled and may still be on their way here.
+    ``dropped`` holds the keys of tasks that were cancelled and may still be on their way here. While queues
+    are ``paused``, ``take_back`` gets each task that would begin, and keeps it if it is of one of them.
     """
 
     def __init__(
@@ -55,12 +56,16 @@ class Worker:
         retry: Callable[[TaskMessage, Failure], None],
         settle: Callable[[list[TaskMessage]], None],
         dropped: set[bytes],
+        paused: Collection[str],
+        take_back: Callable[[TaskMessage], bool],
     ) -> None:
         self._store = store
         self._pool = pool
         self._retry = retry
         self._settle = settle
         self._dropped = dropped
+        self._paused = paused
+        self._take_back = take_back
         self._loop = asyncio.get_running_loop()
         self._running: dict[TaskMessage, Attempt] = {}
         self._claiming: set[TaskMessage] = set()  # whether their attempts begin is being written
@@ -79,9 +84,7 @@ class Worker:
                 logger.error("message %s is dropped: a function published it, and it is no task", task.id())
                 task.ack()
                 continue
-            if self._dropped and task.key in self._dropped:
-                self._dropped.discard(task.key)
-                self._settle([task])
+            if (self._dropped or self._paused) and self._held_back(task):
                 continue
             task.started_at = int(time.time() * 1000)
             if task.careful:
@@ -92,6 +95,14 @@ class Worker:
                 return
             self._run_inline(task)
         slot.free()
+
+    def _held_back(self, message: TaskMessage) -> bool:
+        """Keep from starting what was cancelled on its way here, and what is of a queue paused meanwhile."""
+        if message.key in self._dropped:
+            self._dropped.discard(message.key)
+            self._settle([message])
+            return True
+        return self._take_back(message)
 
     def cancel(self, keys: Iterable[bytes]) -> list[bytes]:
         """Stop those of the tasks that run, and return them: their rows say already that they are cancelled."""
@@ -251,7 +262,7 @@ class Worker:
             if not isinstance(taken, TaskMessage) or taken.registered is not registered or taken.careful:
                 carried = taken
                 break
-            if self._dropped and taken.key in self._dropped:
+            if self._paused or (self._dropped and taken.key in self._dropped):
                 carried = taken
                 break
             taken.started_at = first.started_at

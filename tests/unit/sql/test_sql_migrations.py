@@ -6,9 +6,10 @@ from pathlib import Path
 import apsw
 import pytest
 from opened import opened
+from sqlalchemy import LargeBinary, Table
 
 from taskmill.sql import DatabaseError, Migration, SqliteDatabase, migrate
-from taskmill.tasks.statements import MIGRATIONS, task
+from taskmill.tasks.schema import MIGRATIONS, attempt, idempotency, pause, task
 
 ONE = Migration(1, "one", "CREATE TABLE one (id); INSERT INTO one VALUES (1)")
 TWO = Migration(2, "two", "CREATE TABLE two (id); INSERT INTO two VALUES (2)")
@@ -66,23 +67,27 @@ def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_the_task_table_is_the_sum_of_its_migrations() -> None:
+@pytest.mark.parametrize("table", [task, attempt, idempotency, pause], ids=lambda table: table.name)
+def test_a_table_is_the_sum_of_its_migrations(table: Table) -> None:
     """The statements know the same columns, in the same order, as the migrations make."""
     connection = apsw.Connection(":memory:")
     for migration in MIGRATIONS:
         connection.execute(migration.sql)
     made = [
         (name, kind, bool(not_null), bool(key))
-        for _, name, kind, not_null, _, key in connection.execute("PRAGMA table_info(task)")
+        for _, name, kind, not_null, _, key in connection.execute(f"PRAGMA table_info({table.name})")
     ]
     declared = [
         (
             column.name,
-            "BLOB" if column.name == "id" else str(column.type),
+            "BLOB" if isinstance(column.type, LargeBinary) else str(column.type),
             not column.nullable,
             column.primary_key,
         )
-        for column in task.columns
+        for column in table.columns
     ]
     assert made == declared
+
+
+def test_migrations_are_numbered_without_a_gap() -> None:
     assert [migration.number for migration in MIGRATIONS] == list(range(1, len(MIGRATIONS) + 1))

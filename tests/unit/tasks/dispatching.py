@@ -1,36 +1,45 @@
-"""A dispatcher between a real database and a real queue, with every step in a test's hands."""
+"""A dispatcher within a whole task service, between a real database and a consumer in a test's hands."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
+from time import time
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
+import pytest
+
 from taskmill.application import BUILTIN
+from taskmill.http import Exchange
+from taskmill.process.host import HostConfig, ProcessHost
 from taskmill.queue import MemoryDriver, Message, Queue
-from taskmill.queue.drivers.base import Channel
-from taskmill.queue.drivers.memory import MemoryConfig
+from taskmill.queue.drivers.memory import MemoryChannel, MemoryConfig
 from taskmill.queue.queue import QueueConfig
-from taskmill.registry import Entry
-from taskmill.sql import SqliteDatabase, migrate
+from taskmill.registry import Entry, EntryConfig
+from taskmill.sql import SqliteDatabase
 from taskmill.sql.sqlite import SqliteConfig
 from taskmill.supervisor import Context
-from taskmill.tasks.catalog import Catalog
+from taskmill.tasks import statements
+from taskmill.tasks.api import apply_migrations
+from taskmill.tasks.catalog import Registered
+from taskmill.tasks.control import Cancelled
 from taskmill.tasks.dispatcher import Dispatcher
-from taskmill.tasks.ids import IdSource
-from taskmill.tasks.message import TaskMessage
-from taskmill.tasks.model import Status
-from taskmill.tasks.statements import COMPONENT, MIGRATIONS
-from taskmill.tasks.store import Dispatchable, Store
+from taskmill.tasks.failure import Failure
+from taskmill.tasks.message import Dispatchable, Place, TaskMessage
+from taskmill.tasks.placing import NewTask
+from taskmill.tasks.reader import Reader
+from taskmill.tasks.service import TaskService, TaskServiceConfig
 from taskmill.units import Size
 
 T = TypeVar("T")
+WINDOW = (statements.PLAIN, statements.RANKED, statements.LIMITED)
 
 
-class GatedStore(Store[Any]):
-    """A store whose reads for the dispatcher can be held back, or fail, after they have seen what they see."""
+class GatedReader(Reader):
+    """A reader whose reads of waiting tasks can be held back, or fail, after they have seen what they see."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, database: SqliteDatabase) -> None:
+        super().__init__(database)
         self.open = asyncio.Event()
         self.open.set()
         self.reads = 0  # under way
@@ -38,23 +47,62 @@ class GatedStore(Store[Any]):
         self.failures = 0  # still to come
         self.read_bytes = 0  # the most that one read has returned
 
-    async def dispatchable(
-        self, status: Status, after: bytes, limit: int, max_bytes: int
-    ) -> tuple[list[Dispatchable], bool]:
+    async def read_up_to(
+        self, max_bytes: int, statement: Any, values: dict[str, Any], columns: Sequence[int]
+    ) -> tuple[list[Any], bool]:
         self.reads += 1
         try:
-            found = await super().dispatchable(status, after, limit, max_bytes)
-            if status is Status.QUEUED:
+            found = await super().read_up_to(max_bytes, statement, values, columns)
+            if statement in WINDOW:
                 self.held_back += 1
                 await self.open.wait()
                 self.held_back -= 1
                 if self.failures:
                     self.failures -= 1
                     raise OSError("no such disk")
+                self.read_bytes = max(self.read_bytes, sum(len(row[2] or "") for row in found[0]))
+            return found
         finally:
             self.reads -= 1
-        self.read_bytes = max(self.read_bytes, sum(len(row[2]) for row in found[0]))
-        return found
+
+
+class GatedService(TaskService):
+    """A service that can be kept from hearing of commits: of all of them, so that their order stays."""
+
+    reports_open = True
+
+    def __init__(self, entry: Entry[Any], context: Context) -> None:
+        super().__init__(entry, context)
+        self.reports: list[Callable[[], None]] = []
+
+    def hear(self, report: Callable[[], None]) -> None:
+        if self.reports_open:
+            report()
+        else:
+            self.reports.append(report)
+
+    def _ended(self, messages: list[TaskMessage]) -> None:
+        whole = super()._ended
+        self.hear(lambda: whole(messages))
+
+    def _due(self, rows: Sequence[Dispatchable]) -> None:
+        whole = super()._due
+        self.hear(lambda: whole(rows))
+
+    def _cancelled(self, cancelled: Sequence[Cancelled]) -> None:
+        whole = super()._cancelled
+        self.hear(lambda: whole(cancelled))
+
+    def _redriven(self, rows: Sequence[Dispatchable]) -> None:
+        whole = super()._redriven
+        self.hear(lambda: whole(rows))
+
+
+class Nobody(Exchange):
+    """A client that does not wait for its answer."""
+
+    def reply(self, status: int, body: bytes, media_type: bytes = b"", headers: bytes = b"") -> None:
+        assert status == 202, body
 
 
 class Hand:
@@ -64,6 +112,7 @@ class Hand:
         self.allowed = 0
         self.held: list[TaskMessage] = []
         self.delivered: list[TaskMessage] = []
+        self.watch: Callable[[TaskMessage], None] = lambda _: None
 
     def credit(self) -> int:
         return self.allowed - len(self.held)
@@ -71,27 +120,32 @@ class Hand:
     def receive(self, messages: Sequence[Message]) -> None:
         for message in messages:
             assert isinstance(message, TaskMessage)
+            self.watch(message)
             self.held.append(message)
             self.delivered.append(message)
 
 
 class Stage:
-    """One database file, and one run of a dispatcher after another over it."""
+    """One database file, and one run of a task service after another over it."""
 
     hand: Hand
-    channel: Channel
+    channel: MemoryChannel
+    service: GatedService
     dispatcher: Dispatcher
+    reader: GatedReader
 
     def __init__(self, directory: Path, actions: Path = BUILTIN) -> None:
         self.loop = asyncio.new_event_loop()
-        self.catalog = Catalog()
-        self.catalog.load(["file://actions.py"], actions)
-        self._context = Context({}, self._failed, data_dir=directory, app_dir=directory)
-        config = SqliteConfig(name="db", kind="db.sql.sqlite", file="tasks.db")
-        self.database = SqliteDatabase(_entry(config), self._context)
-        self._generation = 0
-        self.reports_open = True
-        self._reports: list[list[tuple[int, TaskMessage]]] = []
+        self.patch = pytest.MonkeyPatch()
+        quiet = SimpleNamespace(start=lambda: None, stop=lambda: None)
+        self.patch.setattr("taskmill.tasks.service.Watchdog", lambda: quiet)
+        self.patch.setattr("taskmill.tasks.service.Reader", GatedReader)
+        self._directory = directory
+        self._actions = actions
+        self._components: dict[str, Any] = {}
+        self._context = Context(self._components, _failed, data_dir=directory, app_dir=directory)
+        config = SqliteConfig(name="db", kind="db.sql.sqlite", file="tasks.db", options={"synchronous": "off"})
+        self.database = self._components["app:db"] = SqliteDatabase(self._entry(config), self._context)
         self.run(self._open())
 
     def run(self, work: Awaitable[T]) -> T:
@@ -105,23 +159,21 @@ class Stage:
         """End a run. What was appended to the writer is committed, but of a killed run nobody hears of it."""
         self.run(self._end(kill))
 
-    def submit(self, name: str, bodies: Sequence[str]) -> list[bytes]:
-        """Append tasks to the next commit; return their ids."""
-        return self.run(self._submit(name, bodies))
-
-    async def _submit(self, name: str, bodies: Sequence[str]) -> list[bytes]:
-        keys = []
-        for body in bodies:
-            registered = self.catalog.find(name) or self.catalog.find("*")
-            message = TaskMessage(self.ids.next(), name, registered, body)  # type: ignore[arg-type]
-            self.store.add(message, "tasks", (self._generation, message))
-            keys.append(message.key)
-        return keys
+    def submit(self, name: str, bodies: Sequence[str], rank: int | None = None, **place: Any) -> list[bytes]:
+        """Append tasks to the next commit, plain ones unless there is a ``rank``; return their ids."""
+        return self.run(self._submit(name, bodies, rank, place))
 
     def finish(self, count: int) -> list[bytes]:
         """Append the ends of the oldest messages held to the next commit; return their ids."""
         done, self.hand.held = self.hand.held[:count], self.hand.held[count:]
-        self.run(_each(done, lambda message: self.store.complete(message, b"{}")))
+        self.run(_each(done, self._finish))
+        self.channel.pump()
+        return [message.key for message in done]
+
+    def retry(self, count: int) -> list[bytes]:
+        """Append that the oldest messages held have failed, and are to run again at once; return their ids."""
+        done, self.hand.held = self.hand.held[:count], self.hand.held[count:]
+        self.run(_each(done, self._fail))
         self.channel.pump()
         return [message.key for message in done]
 
@@ -131,7 +183,7 @@ class Stage:
         for message in noted:
             message.noted = True
             message.started_at = 1
-        self.run(_each(noted, self.store.start))
+        self.run(_each(noted, self.service.store.start))
         return noted
 
     def turn(self, times: int = 1) -> None:
@@ -142,88 +194,150 @@ class Stage:
         """Wait until every commit is reported, and every read that may end has ended."""
         self.run(self._settle())
 
+    def report(self) -> None:
+        """Report the commits that were held back."""
+        self.run(self._report())
+
+    def rows(self) -> list[tuple[bytes, int, int | None, int]]:
+        """Return the id, status, rank and attempt of every task."""
+        sql = "SELECT id, status, rank, attempt FROM task ORDER BY id"
+        return self.run(self.database.read(lambda connection: connection.execute(sql).fetchall()))
+
     def statuses(self) -> dict[bytes, int]:
-        sql = "SELECT id, status FROM task"
-        return dict(self.run(self.database.read(lambda connection: connection.execute(sql).fetchall())))
+        return {id_: status for id_, status, _, _ in self.rows()}
+
+    def write(self, sql: str) -> None:
+        """Change rows behind everybody's back, between two runs."""
+        self.run(self.database.writer.run(lambda connection: connection.execute(sql).fetchall()))
 
     def close(self) -> None:
         self.end(kill=False)
         self.run(self.database.stop())
         self.loop.close()
+        self.patch.undo()
 
     async def _open(self) -> None:
         await self.database.start()
-        await migrate(self.database, COMPONENT, MIGRATIONS)
-        self.store = GatedStore(self.database, self._added, self._finished)
-        self.ids = IdSource()
+        await apply_migrations(database=self.database)
 
     async def _begin(self, max_length: int, max_bytes: int, killed: bool) -> None:
+        parts = self._components
         config = MemoryConfig(
             name="d", kind="queue.driver.memory", max_length=max_length, max_bytes=Size(max_bytes)
         )
-        self._driver = MemoryDriver(_entry(config), self._context)
-        queue = Queue(_entry(QueueConfig(name="q", kind="queue.queue", driver="app:d")), self._context)
-        self.channel = queue.channel = self._driver.open("q", lambda _: 0.0)
+        self._driver = parts["app:d"] = MemoryDriver(self._entry(config), self._context)
+        queue = parts["app:q"] = Queue(
+            self._entry(QueueConfig(name="tasks", kind="queue.queue", driver="app:d")), self._context
+        )
+        await queue.start()
+        host = parts["app:p"] = ProcessHost(
+            self._entry(HostConfig(name="p", kind="process.host")), self._context
+        )
+        host.pool = SimpleNamespace(preload=lambda _: None)  # type: ignore[assignment]
+        self.database.killed = killed
+        service = TaskServiceConfig(
+            name="s", kind="task.service", database="app:db", queue="app:q", host="app:p",
+            actions=["file://actions.py"],
+        )  # fmt: skip
+        self.service = GatedService(self._entry(service), self._context)
+        await self.service.start()
+        self.reader = self.service.reader  # type: ignore[assignment]
+        self.dispatcher = self.service.dispatchers["tasks"]
+        for name in ("committed", "committed_ranked"):
+            self._gate(name)
+        self.channel = self._driver.open("tasks", lambda _: 0.0)
         self.hand = Hand()
         self.channel.subscribe(self.hand)
-        self.dispatcher = Dispatcher(self.store, queue, self.catalog)
-        await self.dispatcher.start(await self.store.newest_id(), killed)
+
+    def _gate(self, name: str) -> None:
+        whole = getattr(self.dispatcher, name)
+        setattr(self.dispatcher, name, lambda messages: self.service.hear(lambda: whole(messages)))
 
     async def _end(self, kill: bool) -> None:
+        service = self.service
         if kill:
-            self._generation += 1
-            self._reports.clear()
+            service.reports_open = False
         else:
             await self._report()
-        self.reports_open = True
-        self.store.open.set()
-        self.store.failures = 0
+        self.reader.failures = 0
+        self.reader.open.set()
         await self._settle()
-        self._generation += 1
-        await self.dispatcher.stop()
+        await service.stop()
         if not kill:
             for message in self.hand.held:
                 if message.noted:
-                    self.store.release(message)
+                    service.store.release(message)
         await self.database.writer.run(lambda _: None)
         await self._driver.stop()
 
-    def report(self) -> None:
-        """Report the commits that were held back."""
-        self.reports_open = True
-        self.run(self._report())
-
     async def _report(self) -> None:
-        reports, self._reports = self._reports, []
-        for waiting in reports:
-            self.dispatcher.committed([message for _, message in waiting])
+        self.service.reports_open = True
+        reports, self.service.reports = self.service.reports, []
+        for report in reports:
+            report()
+
+    async def _submit(
+        self, name: str, bodies: Sequence[str], rank: int | None, more: dict[str, Any]
+    ) -> list[bytes]:
+        service = self.service
+        registered = service.catalog.find(name)
+        assert registered is not None
+        keys = []
+        for body in bodies:
+            message = TaskMessage(service.intake._ids.next(), name, registered, body)
+            if rank is None:
+                service.store.add(message, "tasks", (Nobody(), message))
+            else:
+                self._submit_ranked(registered, message, Place("tasks", rank, 100, **more))
+            keys.append(message.key)
+        return keys
+
+    def _submit_ranked(self, registered: Registered, message: TaskMessage, place: Place) -> None:
+        message.place = place
+        new = NewTask(message, place, run_at=None, fair_key=None, tags=[], created_at=int(time() * 1000))
+        assert registered.action.options.limited == (place.limit_key is not None)
+        self.service.store.add_full(new.row(), (Nobody(), new))
+
+    def _finish(self, message: TaskMessage) -> None:
+        if message.key in self.service._dropped:  # as a worker does
+            self.service._ended([message])
+        else:
+            self.service.store.complete(message, b"{}")
+
+    def _fail(self, message: TaskMessage) -> None:
+        if message.key in self.service._dropped:
+            self.service._ended([message])
+        else:
+            self.service._retry(message, Failure("planned", "it is to run again", after=0.0))
 
     async def _settle(self) -> None:
-        for _ in range(3):
-            await self.database.writer.run(lambda _: None)
+        quiet = 0
+        while quiet < 3:
             await _turns(3)
-            while self.store.reads > self.store.held_back:  # noqa: ASYNC110 - reads are in threads
-                await asyncio.sleep(0.0005)  # a look now and then
-
-    def _added(self, _: object, waiting: list[tuple[int, TaskMessage]], error: Exception | None) -> None:
-        assert error is None
-        if waiting[0][0] == self._generation:
-            if self.reports_open:
-                self.dispatcher.committed([message for _, message in waiting])
+            if self._busy():
+                quiet = 0
+                await asyncio.sleep(0.0005)  # reads and commits are in threads: a look now and then
             else:
-                self._reports.append(waiting)
+                quiet += 1
 
-    def _finished(self, messages: list[TaskMessage]) -> None:
-        for message in messages:
-            message.ack()
-        self.dispatcher.fill()
+    def _busy(self) -> bool:
+        alarm = self.service._alarm
+        assert alarm is not None
+        limiters: Collection[Any] = self.service.limits._limiters.values()
+        reading = (self.dispatcher._reading is not None) + sum(one.loading is not None for one in limiters)
+        return (
+            self.database.writer._scheduled
+            or self.reader.reads > self.reader.held_back
+            or (reading > self.reader.held_back and not self.dispatcher._stopped)
+            or (alarm._next is not None and alarm._next <= time() * 1000)
+        )
 
-    def _failed(self, entry: str, error: BaseException) -> None:
-        raise AssertionError(entry) from error
+    def _entry(self, config: EntryConfig) -> Entry[Any]:
+        return Entry(f"app:{config.name}", config.kind, config, Path("_index.yaml"), 1, self._actions, ())
 
 
-def _entry(config: Any) -> Entry[Any]:
-    return Entry(f"app:{config.name}", config.kind, config, Path("_index.yaml"), 1, Path(), ())
+def _failed(entry: str, error: BaseException) -> None:
+    raise AssertionError(entry) from error
 
 
 async def _each(messages: Sequence[TaskMessage], call: Callable[[TaskMessage], object]) -> None:

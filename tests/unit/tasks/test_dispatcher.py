@@ -45,7 +45,7 @@ def test_a_read_that_has_seen_more_than_was_reported_makes_nothing_run_twice(sta
     keys = stage.submit("a", ["1"] * 5)
     stage.hand.allowed = 4
     stage.settle()
-    stage.reports_open = False
+    stage.service.reports_open = False
     keys += stage.submit("a", ["1"] * 2)
     stage.settle()
     stage.finish(4)
@@ -61,13 +61,13 @@ def test_what_is_committed_while_a_read_is_under_way_is_not_skipped(stage: Stage
     keys = stage.submit("a", ["1"] * 3)
     stage.hand.allowed = 2
     stage.settle()
-    stage.store.open.clear()
+    stage.reader.open.clear()
     stage.finish(2)
     stage.settle()
-    assert stage.store.held_back == 1
+    assert stage.reader.held_back == 1
     keys += stage.submit("a", ["1"] * 2)
     stage.settle()
-    stage.store.open.set()
+    stage.reader.open.set()
     finish_all(stage, 5)
     assert delivered(stage) == keys
 
@@ -84,7 +84,7 @@ def test_a_read_of_which_only_a_part_fits_goes_on_where_it_was_cut(stage: Stage)
         stage.finish(1)
         stage.settle()
         assert stage.channel.depth() <= 3
-    assert stage.store.read_bytes <= 1200, "a read brings no more into memory than there is room for"
+    assert stage.reader.read_bytes <= 1200, "a read brings no more into memory than there is room for"
 
 
 def test_a_body_larger_than_the_window_passes_alone(stage: Stage) -> None:
@@ -100,7 +100,7 @@ def test_a_read_that_finds_no_room_waits_for_an_ack_instead_of_reading_again(sta
     stage.settle()
     assert stage.channel.depth() == 1
     stage.settle()
-    assert stage.store.reads == 0
+    assert stage.reader.reads == 0
     finish_all(stage, 3)
     assert delivered(stage) == keys
 
@@ -108,7 +108,7 @@ def test_a_read_that_finds_no_room_waits_for_an_ack_instead_of_reading_again(sta
 def test_a_read_that_fails_is_tried_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatcher, "READ_PAUSE", 0.001)
     stage.begin(1)
-    stage.store.failures = 3
+    stage.reader.failures = 3
     keys = stage.submit("a", ["1"] * 4)
     stage.hand.allowed = 10
     stage.channel.pump()
@@ -127,13 +127,7 @@ def test_F21_tasks_of_an_unknown_action_stay_rows_and_block_nothing(tmp_path: Pa
     stage.submit("known", ["{}"] * 5)
     stage.settle()
     stage.end(kill=False)
-    stage.run(
-        stage.database.writer.run(
-            lambda connection: connection.execute(
-                "UPDATE task SET action = 'gone', status = iif(id = (SELECT min(id) FROM task), 2, 0)"
-            )
-        )
-    )
+    stage.write("UPDATE task SET action = 'gone', status = iif(id = (SELECT min(id) FROM task), 2, 0)")
     stage.begin(2)
     new = stage.submit("known", ["{}"] * 3)
     finish_all(stage, 3)

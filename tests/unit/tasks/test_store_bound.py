@@ -40,7 +40,11 @@ class Database:
 def test_large_submissions_are_refused_before_they_fill_the_memory() -> None:
     database = Database()
     settled: list[Any] = []
-    store: Store[object] = Store(database, lambda *batch: settled.append(batch), lambda _: None)  # type: ignore[arg-type]
+
+    def added(*batch: Any) -> None:
+        settled.append(batch)
+
+    store: Store[object, object] = Store(database, added, added, lambda _: None, lambda _: None)  # type: ignore[arg-type]
     registered = Registered(Action(lambda: None, name="nothing"), FunctionRef("", "", ""))
     ids = IdSource()
     body = "x" * (ADDING_LIMIT // 3)

@@ -70,3 +70,6 @@ class Channel(Protocol):
 
     def depth(self) -> int:
         """How many messages are waiting, held or running."""
+
+    def receivers(self) -> int:
+        """How many receivers have subscribed."""

@@ -170,9 +170,10 @@ class MemoryChannel:
             return [waiting.popleft() for _ in range(min(limit, len(waiting)))]
         if self._source is None or self._closed or self._publishers:
             return ()
-        if self._length >= self._config.max_length or self._bytes >= self._config.max_bytes:
+        free = self._config.max_length - self._length
+        if free <= 0 or self._bytes >= self._config.max_bytes:
             return ()
-        messages = self._source(limit)
+        messages = self._source(min(limit, free))
         self._length += len(messages)
         self._bytes += sum(map(_size, messages))
         return messages
@@ -180,6 +181,10 @@ class MemoryChannel:
     def depth(self) -> int:
         """How many messages are waiting, held, running or resting."""
         return self._length
+
+    def receivers(self) -> int:
+        """How many receivers have subscribed."""
+        return len(self._receivers)
 
     def close(self) -> None:
         """Forget every message, and let no publisher wait for what will not come."""

@@ -1,0 +1,39 @@
+"""``taskmill run``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from taskmill.cli.application import Directory, Overrides
+from taskmill.cli.root import APPLICATION, app
+from taskmill.logs import LogFormat, LogLevel, configure
+
+
+@app.command(rich_help_panel=APPLICATION)
+def run(
+    directory: Directory = Path(),
+    addr: Annotated[str, typer.Option(metavar="HOST:PORT", help="The gateway's address.")] = "",
+    data: Annotated[Path, typer.Option(help="Where databases and state are kept.")] = Path("data"),
+    override: Overrides = [],  # noqa: B006 - typer reads the default and never changes it
+    log_format: Annotated[
+        LogFormat, typer.Option(help="Lines for people, or JSON for programs.")
+    ] = LogFormat.TEXT,
+    log_level: Annotated[LogLevel, typer.Option(help="How much to log.")] = LogLevel.INFO,
+) -> None:
+    """Start an application, until Ctrl-C or SIGTERM.
+
+    The first signal drains: nothing more is accepted, what runs is finished, everything is committed. A
+    second one stops at once. Nothing acknowledged is lost either way.
+
+    Example: `taskmill run --addr 127.0.0.1:9000 --data /tmp/demo -o app:task_consumer:concurrency=8`
+    """
+    began = time.monotonic()
+    configure(log_format, log_level)
+    from taskmill.cli import serving  # noqa: PLC0415 - slow to import, and for this command alone
+
+    sys.exit(serving.run(directory, addr, data, override, began))

@@ -1,0 +1,96 @@
+"""Which tasks are meant: the filters of ``GET /tasks``, and of what is done to many tasks at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from taskmill.http import BadRequest, FieldError
+from taskmill.registry import nearest
+from taskmill.tasks.lifecycle import STATUS_WORDS, Status
+
+_NAME = msgspec.Meta(min_length=1, max_length=500)
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+MEND = "Mend the fields that `errors` names."
+
+
+class Filters(msgspec.Struct, kw_only=True):
+    """The filters as they are sent; times are RFC 3339. A task must pass all that are given."""
+
+    status: str | None = None
+    action: Annotated[str, _NAME] | None = None
+    queue: Annotated[str, _NAME] | None = None
+    key: Annotated[str, _NAME] | None = None
+    tag: Annotated[str, _NAME] | None = None
+    created_after: str | None = None
+    created_before: str | None = None
+
+
+class Selection(NamedTuple):
+    """Filters that have been read: no status means any, times are milliseconds since 1970.
+
+    A task created at ``after`` is meant, one created at ``before`` is not.
+    """
+
+    statuses: tuple[Status, ...] = ()
+    action: str | None = None
+    queue: str | None = None
+    key: str | None = None
+    tag: str | None = None
+    after: int | None = None
+    before: int | None = None
+
+
+def select(filters: Filters) -> Selection:
+    """Read filters; raise BadRequest where a value means nothing."""
+    status = None if filters.status is None else _status(filters.status)
+    return Selection(
+        () if status is None else (status,),
+        filters.action,
+        filters.queue,
+        filters.key,
+        filters.tag,
+        _milliseconds("created_after", filters.created_after),
+        _milliseconds("created_before", filters.created_before),
+    )
+
+
+def select_for_change(filters: Filters, allowed: Sequence[Status], verb: str) -> Selection:
+    """Read filters of tasks that are to be changed: only those in some states can be.
+
+    Raises:
+        BadRequest: no filter is given, or its status is none of the allowed.
+    """
+    if all(getattr(filters, name) is None for name in Filters.__struct_fields__):
+        names = ", ".join(f"`{name}`" for name in Filters.__struct_fields__)
+        raise BadRequest(f"Say which tasks are meant, by at least one of {names}.")
+    selection = select(filters)
+    if not selection.statuses:
+        return selection._replace(statuses=tuple(allowed))
+    if selection.statuses[0] not in allowed:
+        words = ", ".join(status.word for status in allowed)
+        raise BadRequest(MEND, [FieldError("status", f"only these can be {verb}: {words}")])
+    return selection
+
+
+def _status(word: str) -> Status:
+    status = STATUS_WORDS.get(word)
+    if status is None:
+        near = nearest(word, STATUS_WORDS)
+        hint = f"did you mean `{near}`?" if near else f"one of {', '.join(STATUS_WORDS)}"
+        raise BadRequest(MEND, [FieldError("status", f"unknown status; {hint}")])
+    return status
+
+
+def _milliseconds(name: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return round(msgspec.convert(text, _Moment).timestamp() * 1000)
+    except (msgspec.ValidationError, OverflowError):
+        message = "no time: write RFC 3339 with a zone, such as 2026-01-02T03:04:05.678Z"
+        raise BadRequest(MEND, [FieldError(name, message)]) from None

@@ -1,0 +1,31 @@
+"""The table of retention: which tasks there have been."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table
+
+from taskmill.sql import Migration
+
+# What is left of a pruned task, so that its id is known to have been one.
+tombstone = Table(
+    "tombstone",
+    MetaData(),
+    Column("id", LargeBinary(16), primary_key=True),
+    Column("pruned_at", Integer, nullable=False),  # milliseconds since 1970
+)
+
+COMPONENT = "retention"
+
+# Some 30 bytes a task. There is no index by age: tombstones are looked through in the order of their ids.
+MIGRATIONS = (
+    Migration(
+        1,
+        "tombstones",
+        """
+        CREATE TABLE tombstone (
+            id BLOB NOT NULL PRIMARY KEY,
+            pruned_at INTEGER NOT NULL
+        ) WITHOUT ROWID
+        """,
+    ),
+)

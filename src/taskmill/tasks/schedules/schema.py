@@ -1,0 +1,92 @@
+"""The tables of schedules, and the migrations that make them."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table, Text
+
+from taskmill.sql import Migration
+
+_metadata = MetaData()
+
+# Times are milliseconds since 1970, durations milliseconds.
+schedule = Table(
+    "schedule",
+    _metadata,
+    Column("name", Text, primary_key=True),
+    Column("declared", Integer, nullable=False),  # 1: by the registry, which alone changes it
+    Column("cron", Text),  # it has this,
+    Column("every", Integer),  # or this
+    Column("timezone", Text, nullable=False),
+    Column("anchor", Integer, nullable=False),  # what `every` counts from
+    Column("action", Text, nullable=False),
+    Column("data", Text, nullable=False),  # JSON
+    Column("overlap", Text, nullable=False),
+    Column("catch_up", Text, nullable=False),
+    Column("jitter", Integer, nullable=False),
+    Column("queue", Text),  # the action's, if NULL
+    Column("priority", Integer),
+    Column("paused", Integer, nullable=False),  # see `taskmill.tasks.schedules.model.Paused`
+    Column("revision", Integer, nullable=False),  # grows with each change of the definition
+    Column("created_at", Integer, nullable=False),
+    Column("updated_at", Integer, nullable=False),
+    Column("next_due", Integer),  # NULL while it is paused
+    Column("next_run_at", Integer),  # the same, and its jitter
+    Column("last_run_at", Integer),
+    Column("last_task_id", LargeBinary(16)),
+    Column("forgotten", Integer, nullable=False),  # runs due up to here have been, and their rows are removed
+)
+
+# Each due time that has been: a schedule never runs twice for one.
+fire = Table(
+    "schedule_fire",
+    _metadata,
+    Column("schedule", Text, primary_key=True),
+    Column("due", Integer, primary_key=True),
+    Column("at", Integer, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("task_id", LargeBinary(16)),
+)
+
+COMPONENT = "schedules"
+
+MIGRATIONS = (
+    Migration(
+        1,
+        "schedules",
+        """
+        CREATE TABLE schedule (
+            name TEXT NOT NULL PRIMARY KEY,
+            declared INTEGER NOT NULL,
+            cron TEXT,
+            every INTEGER,
+            timezone TEXT NOT NULL,
+            anchor INTEGER NOT NULL,
+            action TEXT NOT NULL,
+            data TEXT NOT NULL,
+            overlap TEXT NOT NULL,
+            catch_up TEXT NOT NULL,
+            jitter INTEGER NOT NULL,
+            queue TEXT,
+            priority INTEGER,
+            paused INTEGER NOT NULL,
+            revision INTEGER NOT NULL,
+            created_at INTEGER NOT NULL,
+            updated_at INTEGER NOT NULL,
+            next_due INTEGER,
+            next_run_at INTEGER,
+            last_run_at INTEGER,
+            last_task_id BLOB,
+            forgotten INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        CREATE INDEX schedule_next ON schedule (next_run_at, name) WHERE next_run_at IS NOT NULL;
+        CREATE TABLE schedule_fire (
+            schedule TEXT NOT NULL,
+            due INTEGER NOT NULL,
+            at INTEGER NOT NULL,
+            outcome TEXT NOT NULL,
+            task_id BLOB,
+            PRIMARY KEY (schedule, due)
+        ) WITHOUT ROWID;
+        """,
+    ),
+)
