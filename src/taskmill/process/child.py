@@ -2,237 +2,240 @@
 
 import asyncio
 import os
-import signal
 import socket
-import sys
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from subprocess import DEVNULL, Popen
+from collections.abc import Sequence
+from typing import Protocol
 
-from msgspec import MsgspecError, Struct
+from msgspec import MsgspecError
+from msgspec.structs import replace
 
+from taskmill.process import proc
+from taskmill.process.call import Call
+from taskmill.process.connection import Connection
+from taskmill.process.ending import MESSAGES, Cause, describe, kill_group, reap
+from taskmill.process.launch import launch, page_file
 from taskmill.process.messages import (
     CHUNK,
     Frames,
     FunctionRef,
     Killed,
-    Outcome,
-    Reason,
+    NotRun,
     decode_answer,
     frame,
 )
+from taskmill.process.page import SLOTS, Page
+from taskmill.process.watch import Watch
 
-NEVER = float("inf")
-STDERR = 2
-# Linux counts in what the parent held when it started the process: the figure is an upper bound.
-MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
+__all__ = ["Call", "Child", "Owner"]
+
+LAST_WORDS = 0.1  # seconds that a process without a connection has to end by itself
 
 
-class Call(Struct, eq=False):
-    """One function to run in a worker process. `done` is called on the loop, once, and must be quick."""
+class Owner(Protocol):
+    """What hears of a worker process. Every method is called on the loop."""
 
-    function: FunctionRef
-    payload: bytes
-    done: Callable[[Outcome], None]
-    timeout: float | None = None  # seconds, from when the call is the running one
-    cancelled: bool = False
+    def answered(self, child: "Child") -> None:
+        """Take note that the process has answered one or more calls."""
+
+    def returned(self, calls: Sequence[Call]) -> None:
+        """Find another place for calls that the process gave back without having begun them."""
+
+    def ended(self, child: "Child", how: Killed, left: Sequence[Call]) -> None:
+        """Take note that the process has ended, and find another place for the calls that it had not begun."""
 
 
 class Child:
     """A worker process. Every method is called on the loop, and none waits.
 
-    `calls` are those without an answer; the first is the one that runs. When the process has ended, `on_exit`
-    is told how, and which calls had not begun; `ended` is true from a moment before that.
+    `calls` are those without an answer; the first is the one that runs, or is about to. `ended` is true from a
+    moment before the owner hears of it.
     """
 
-    def __init__(self, on_exit: Callable[["Child", Killed, list[Call]], None]) -> None:
+    def __init__(self, owner: Owner) -> None:
         self.calls: deque[Call] = deque()
+        self.answered = 0  # calls, so the first of `calls` has the number after it
         self.ended = False
-        self._on_exit = on_exit
+        self.cause: Cause = "crashed"  # why it ended, or will
+        self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._frames = Frames()
-        self._unsent = bytearray()
-        self._closing = False
-        self._reason: Reason = "crashed"
+        self._why = ""
         self._killed_for: Call | None = None
-        self._unreached = False  # the first call never got to the process
-        self._deadline = NEVER
-        self._timer: asyncio.TimerHandle | None = None
-        self._socket, theirs = socket.socketpair()
-        with theirs:
-            try:
-                self._process = _spawn(theirs.fileno())
-            except OSError:
-                self._socket.close()
-                raise
+        self._marks: list[tuple[int, bool]] = []  # of calls too far behind for the page
+        self._returned: list[Call] = []
+        self._watch = Watch(self)
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs, page_file() as page:
+                self._there = theirs.fileno(), os.fstat(theirs.fileno()).st_ino
+                self._page = Page(page)
+                self._process, self._pidfd = launch(theirs.fileno(), page)
+        except OSError:
+            ours.close()
+            raise
         self.pid = self._process.pid
-        self._socket.setblocking(False)
-        self._loop.add_reader(self._socket, self._readable)
+        self._connection = Connection(ours, self._receive)
         # A closed socket tells of the end too, but not while a process that a call forked holds it open.
-        self._pidfd = os.pidfd_open(self.pid) if sys.platform == "linux" else None
         if self._pidfd is not None:
             self._loop.add_reader(self._pidfd, self._end)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the first of `calls` has begun."""
+        return self._page.begun > self.answered
 
     def send(self, calls: Sequence[Call]) -> None:
         """Give the process calls to run in this order, after those it has."""
         idle = not self.calls
         self.calls.extend(calls)
         if idle:
-            self._watch()
-        self._unsent += frame([(call.function, call.payload) for call in calls])
-        if not self._flush() and idle:
-            self._unreached = True
+            self._watch.begin(self.calls[0])
+        self._connection.write(_batch(calls))
 
-    def cancel(self, call: Call) -> None:
-        """Stop a call by killing the process: now if the call runs, otherwise as soon as it does."""
-        call.cancelled = True
+    def cancel(self, call: Call, grace: float) -> None:
+        """Have a call skipped, or if it has begun, asked to end and killed `grace` seconds later."""
+        call.cancelled, call.grace = True, grace
+        self._mark(self.answered + 1 + self.calls.index(call), cancelled=True)
         if self.calls[0] is call:
-            self.kill("cancelled")
+            # Where a later one has begun, the answer to this one is there to be read.
+            if grace <= 0 and self._page.begun == self.answered + 1:
+                self.kill("cancelled")
+            else:
+                self._watch.hasten(grace)
+
+    def retire(self) -> None:
+        """Finish the call that has begun, give back the others, and end."""
+        begun = max(self._page.begun, self.answered)
+        for number, call in enumerate(self.calls, self.answered + 1):
+            if number > begun and not call.cancelled:
+                self._mark(number, cancelled=False)
+        self.close()
 
     def close(self) -> None:
         """Let the process end by itself, after the calls it has."""
-        self._closing = True
-        self._flush()
+        self._connection.finish()
 
-    def kill(self, reason: Reason) -> None:
-        """End the process and all that it started."""
-        if not self.ended:
-            self._reason = reason
+    def kill(self, cause: Cause, why: str = "") -> None:
+        """End the process and all that it started. What the first to kill it says is the running call's outcome."""
+        if not self.ended and self.cause == "crashed":
+            self.cause, self._why = cause, why
             self._killed_for = self.calls[0] if self.calls else None
-            _kill(self.pid)
+            kill_group(self.pid)
 
-    def _flush(self) -> bool:
-        """Write what can be written; return False if the process is gone."""
-        try:
-            while self._unsent:
-                del self._unsent[: self._socket.send(self._unsent)]
-        except BlockingIOError:
-            self._loop.add_writer(self._socket, self._flush)
-            return True
-        except OSError:  # the readers are about to notice it
-            self._unsent.clear()
-            return False
-        self._loop.remove_writer(self._socket)
-        if self._closing:
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_WR)
-        return True
+    def check(self) -> None:
+        """Notice that the process has its end of the socket no more, also where a process it forked holds it open."""
+        if not self.ended and not proc.holds(self.pid, *self._there):
+            self._receive()
+            self._lose()
 
-    def _readable(self) -> None:
-        if not self._receive():
+    def look(self) -> bool:
+        """Handle the answers that are there, and tell whether another is waited for."""
+        self._receive()
+        return bool(self.calls) and not self.ended
+
+    def _mark(self, number: int, *, cancelled: bool) -> None:
+        # A mark may not take the place of one that is still to be read.
+        if number <= self.answered + SLOTS:
+            self._page.mark(number, cancelled=cancelled)
+        else:
+            self._marks.append((number, cancelled))
+
+    def _mark_later_ones(self) -> None:
+        marks, self._marks = self._marks, []
+        for number, cancelled in marks:
+            self._mark(number, cancelled=cancelled)
+
+    def _lose(self) -> None:
+        """See to a process that cannot answer any more: it is ending, or a function broke its connection."""
+        self._connection.lose()
+        if self._pidfd is None:
             self._end()
+        else:
+            self._loop.call_later(LAST_WORDS, self.kill, "lost")
 
-    def _receive(self) -> bool:
-        """Handle the answers that are there; return False if no more can come."""
-        running = self.calls[0] if self.calls else None
-        data = b""
+    def _receive(self) -> None:
+        """Handle the answers that are there."""
+        answered, calls = self.answered, self.calls
         try:
-            while not data or len(data) == CHUNK:
-                data = self._socket.recv(CHUNK)
-                if not data:
-                    return False
+            while data := self._connection.read():
                 for message in self._frames.feed(data):
-                    answer = decode_answer(message)
-                    self._finish(self.calls.popleft(), answer)
-        except BlockingIOError:
-            pass
-        except (OSError, MsgspecError):  # the latter: a function wrote to a descriptor that is not its own
-            return False
-        if self.calls and self.calls[0] is not running:
-            self._watch()
-        return True
+                    outcome = decode_answer(message)
+                    call = calls.popleft()
+                    self.answered += 1
+                    if outcome.__class__ is NotRun and not call.cancelled:
+                        self._returned.append(call)
+                        continue
+                    try:
+                        call.done(outcome)
+                    except Exception as error:
+                        self._report(error)
+                if self._marks:
+                    self._mark_later_ones()
+                if len(data) < CHUNK:
+                    break
+        except (MsgspecError, IndexError):  # a function wrote to a descriptor that is not its own
+            self._connection.lose()
+        if not self.ended:
+            if self.answered != answered:
+                self._go_on()
+            if not self._connection.open:
+                self._lose()
 
-    def _finish(self, call: Call, outcome: Outcome) -> None:
-        try:
-            call.done(outcome)
-        except Exception as error:  # a mistake in one callback must not cost other calls their outcomes
-            self._loop.call_exception_handler({"message": "a call's `done` raised", "exception": error})
+    def _go_on(self) -> None:
+        """See to what follows from answers that came."""
+        if self.calls:
+            self._watch.begin(self.calls[0])
+        if self._returned:
+            returned, self._returned = self._returned, []
+            self._owner.returned(returned)
+        self._owner.answered(self)
 
-    def _watch(self) -> None:
-        """Mind the timeout of the call that has become the running one."""
-        call = self.calls[0]
-        if call.cancelled:
-            self.kill("cancelled")
-        self._deadline = NEVER if call.timeout is None else self._loop.time() + call.timeout
-        self._set_timer()
-
-    def _set_timer(self) -> None:
-        # One timer serves many short calls: it is set again only when it rings or would ring too late.
-        if self._deadline < NEVER and (self._timer is None or self._timer.when() > self._deadline):
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_at(self._deadline, self._ring)
-
-    def _ring(self) -> None:
-        self._timer = None
-        if not self._receive():  # if it was the loop that was late, the answer is there to be read
-            self._end()
-        elif self.calls and self._loop.time() >= self._deadline:
-            self.kill("timeout")
-        elif self.calls:
-            self._set_timer()
+    def _report(self, error: Exception) -> None:
+        # A mistake in one callback must not cost other calls their outcomes.
+        self._loop.call_exception_handler({"message": "a call's `done` raised", "exception": error})
 
     def _end(self) -> None:
         """See to a process that has ended, or cannot be talked to any more."""
         if self.ended:
             return
         self.ended = True
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
         self._receive()  # what it answered before it ended
-        if self._timer is not None:
-            self._timer.cancel()
-        _kill(self.pid)  # what it started, if anything is left of it
-        killed = self._killed(*_reap(self._process))
-        self._socket.close()
+        self._watch.close()
+        kill_group(self.pid)  # what it started, if anything is left of it
+        code, peak_memory = reap(self._process)
+        killed = describe(self.cause, self._why, code, peak_memory)
+        calls, self.calls = list(self.calls), deque()
+        blamed = self._outcome(calls[0], killed) if calls and self.busy else None
+        self._connection.close()
+        self._page.close()
         if self._pidfd is not None:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
-        calls, self.calls = list(self.calls), deque()
-        # The process may have been killed for a call that has answered since: then no call is to blame.
-        blamed = not self._unreached and (self._reason == "crashed" or calls[:1] == [self._killed_for])
-        self._on_exit(self, killed, calls[1:] if blamed else calls)
-        if calls and blamed:
-            self._finish(calls[0], killed)
+        self._owner.ended(self, killed, [*self._returned, *calls[blamed is not None :]])
+        if blamed is not None:
+            try:
+                calls[0].done(blamed)
+            except Exception as error:
+                self._report(error)
 
-    def _killed(self, code: int, peak_memory: int) -> Killed:
-        names = {number.value: number.name for number in signal.Signals}
-        name = names.get(-code, f"signal {-code}") if code < 0 else None
-        how = f"was killed by {name}" if name else f"ended with exit code {code}"
-        message = {
-            "crashed": f"its worker process {how}; peak memory at most {peak_memory >> 20} MiB",
-            "timeout": "it ran longer than its timeout and was killed",
-            "cancelled": "it was cancelled while it ran, and killed",
-            "shutdown": "the program stopped before it was done, and killed it",
-        }[self._reason]
-        return Killed(self._reason, message, name, None if name else code, peak_memory)
+    def _outcome(self, running: Call, killed: Killed) -> Killed | None:
+        """Return what the end of the process means for the call that ran; None if it shall run elsewhere."""
+        if running is self._killed_for or self.cause not in {"timeout", "cancelled", "shutdown"}:
+            return killed
+        # The process was killed for a call that has answered since: this one is not to blame.
+        if running.cancelled:
+            return replace(killed, reason="cancelled", message=MESSAGES["cancelled"])
+        return None
 
 
-def _spawn(descriptor: int) -> Popen[bytes]:
-    # A new interpreter, not a fork, which would carry databases and locks along. What functions print goes to
-    # standard error: standard output is the parent's. A session of its own keeps the terminal's Ctrl-C away.
-    return Popen(  # noqa: S603 - every argument is ours
-        [sys.executable, "-P", "-m", "taskmill.process.worker", str(descriptor), str(os.getpid())],
-        stdin=DEVNULL,
-        stdout=STDERR,
-        pass_fds=(descriptor,),
-        start_new_session=True,
-    )
-
-
-def _kill(pid: int) -> None:
-    for kill in (os.killpg, os.kill):  # in its first moments it leads no group yet
-        with suppress(ProcessLookupError, PermissionError):
-            kill(pid, signal.SIGKILL)
-
-
-def _reap(process: Popen[bytes]) -> tuple[int, int]:
-    """Return the exit code (negative: a signal) and the peak memory of a process that has ended."""
-    try:
-        _, status, usage = os.wait4(process.pid, 0)
-    except ChildProcessError:  # the program was started with SIGCHLD ignored: nobody can know
-        process.returncode = 255
-        return 255, 0
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage.ru_maxrss * MAXRSS_UNIT
+def _batch(calls: Sequence[Call]) -> bytes:
+    """Return the frame for calls in their order. Neighbours of one function name it once."""
+    groups: list[tuple[FunctionRef, list[bytes]]] = []
+    function = None
+    for call in calls:
+        if call.function is not function:
+            function, payloads = call.function, list[bytes]()
+            groups.append((function, payloads))
+        payloads.append(call.payload)
+    return frame(groups)

@@ -8,6 +8,7 @@ from taskmill.process.pool import WorkerPool
 from taskmill.process.python_process import PythonProcess
 from taskmill.registry import Entry, EntryConfig
 from taskmill.supervisor import Context
+from taskmill.units import Duration, Size
 
 
 class HostConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
@@ -16,6 +17,23 @@ class HostConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
     workers: Annotated[
         int, Meta(ge=0, le=256, description="How many functions run at once, each isolated.")
     ] = 2
+    max_tasks: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="Calls after which a worker is replaced; it goes on until the new one is ready."),
+    ] = None
+    max_memory: Annotated[
+        Size | None,
+        Meta(
+            description="Resident memory above which a worker is replaced after its call. It takes Linux's `/proc`."
+        ),
+    ] = None
+    lease: Annotated[
+        Duration,
+        Meta(
+            description="How long a worker with calls may be stopped (`SIGSTOP`) before it is killed and replaced;"
+            " a call that only takes long is left alone. It takes Linux's `/proc`."
+        ),
+    ] = Duration(30)
 
 
 class ProcessHost:
@@ -32,7 +50,10 @@ class ProcessHost:
 
     async def start(self) -> None:
         """Begin to start the workers, and do not wait for them: the pool keeps calls until they are there."""
-        self.pool = WorkerPool(self._config.workers)
+        config = self._config
+        self.pool = WorkerPool(
+            config.workers, lease=config.lease, max_tasks=config.max_tasks, max_memory=config.max_memory
+        )
         self.pool.start()
 
     async def stop(self) -> None:

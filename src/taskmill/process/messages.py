@@ -1,8 +1,9 @@
 """What the pool and its worker processes say to each other, and the outcomes a caller sees.
 
-Parent to worker: one frame a batch, a list of `(FunctionRef, payload)`. Worker to parent: one frame a call,
-in the same order, `Completed` or `Failed`. No ids are needed: a worker runs one call at a time, so the n-th
-answer belongs to the n-th call, and the running call is always the first one without an answer.
+Parent to worker: one frame a batch, a list of `(FunctionRef, [payload, …])`. Worker to parent: one frame a call,
+in the same order, `Completed`, `Failed` or `NotRun`. No ids are needed: a worker runs one call at a time, so the
+n-th answer belongs to the n-th call, and the running call is always the first one without an answer. Which calls
+a worker shall not run stands in memory that both share: see `taskmill.process.page`.
 """
 
 from collections.abc import Iterator
@@ -49,17 +50,17 @@ class Killed(Struct, frozen=True, gc=False):
     peak_memory: int  # bytes; at most this
 
 
-class NotRun(Struct, frozen=True, gc=False):
+class NotRun(Struct, frozen=True, array_like=True, tag=2, tag_field="tag", gc=False):
     """The call was taken back before it began, so it must not count as an attempt."""
 
     reason: Literal["cancelled", "shutdown"]
 
 
-Answer = Completed | Failed
+Answer = Completed | Failed | NotRun
 Outcome = Completed | Failed | Killed | NotRun
 
 encode = msgpack.Encoder().encode
-decode_calls = msgpack.Decoder(list[tuple[FunctionRef, bytes]]).decode
+decode_calls = msgpack.Decoder(list[tuple[FunctionRef, list[bytes]]]).decode
 decode_answer = msgpack.Decoder(Answer).decode
 
 

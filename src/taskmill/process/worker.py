@@ -11,16 +11,31 @@ import signal
 import socket
 import sys
 
-from taskmill.process.messages import CHUNK, Completed, Failed, Frames, FunctionRef, decode_calls, frame
+from taskmill.process.messages import (
+    CHUNK,
+    Completed,
+    Failed,
+    Frames,
+    FunctionRef,
+    NotRun,
+    decode_calls,
+    frame,
+)
+from taskmill.process.page import BEGUN, LAST, Page, attach, cancelled
 from taskmill.process.runner import runner
+
+__all__ = ["cancelled"]  # for functions that run here: this program is also the module that they know
 
 TEXT_LIMIT = 32 * 1024  # characters of a message or a traceback that are worth keeping
 PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Serve the socket whose descriptor is the first argument; the second is the parent's process id."""
-    _die_with(int(sys.argv[2]))
+    """Serve the socket whose descriptor is the first argument, with the page whose descriptor is the second.
+
+    The third is the parent's process id.
+    """
+    _die_with(int(sys.argv[3]))
     # Ctrl-C reaches the whole terminal: the parent decides what becomes of running calls.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -30,16 +45,26 @@ def main() -> None:
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
     connection = socket.socket(fileno=int(sys.argv[1]))
     connection.set_inheritable(False)  # a program that a call starts must not keep it open
-    serve(connection)
+    page = Page(int(sys.argv[2]))
+    os.close(int(sys.argv[2]))
+    attach(page)
+    serve(connection, page)
 
 
-def serve(connection: socket.socket) -> None:
-    """Run calls until the parent closes its end."""
-    frames = Frames()
+def serve(connection: socket.socket, page: Page) -> None:
+    """Run calls until the parent closes its end, without those that it marks on the page before they begin."""
+    frames, words, number = Frames(), page.words, 0
+    not_run = frame(NotRun("cancelled"))
     while data := connection.recv(CHUNK):
         for batch in frames.feed(data):
-            for function, payload in decode_calls(batch):
-                connection.sendall(_answer(function, payload))
+            for function, payloads in decode_calls(batch):
+                for payload in payloads:
+                    number += 1
+                    words[BEGUN] = number  # and only then the look at the marks: see `Page`
+                    if number <= words[LAST] and page.is_marked(number):
+                        connection.sendall(not_run)
+                    else:
+                        connection.sendall(_answer(function, payload))
 
 
 def _answer(function: FunctionRef, payload: bytes) -> bytes:

@@ -49,7 +49,7 @@ Row = tuple[Any, ...]
 letter = Table(
     "dead_letter",
     MetaData(),
-    Column("number", Integer, primary_key=True),  # in the order of their failures
+    Column("number", Integer, primary_key=True),  # in the order of their failures, and never used twice
     Column("task_id", LargeBinary(16), nullable=False),
     Column("queue", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
@@ -65,7 +65,7 @@ MIGRATIONS = (
         "dead letters",
         """
         CREATE TABLE dead_letter (
-            number INTEGER PRIMARY KEY,
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
             task_id BLOB NOT NULL,
             queue TEXT NOT NULL,
             attempt INTEGER NOT NULL,

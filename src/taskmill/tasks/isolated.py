@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from taskmill.process import worker
+from taskmill.process.page import cancelled
 from taskmill.tasks.actions import Action, encode_result
 from taskmill.tasks.context import CurrentTask, running
 from taskmill.tasks.failure import Failure, failure_of
@@ -38,7 +38,7 @@ def adapt(action: Action[Any, Any]) -> Callable[[bytes], bytes]:
 
     def run(call: bytes) -> bytes:
         id_, attempt, data = call.split(b" ", 2)
-        running.set(CurrentTask(id_.decode(), int(attempt), data, worker.cancelled))
+        running.set(CurrentTask(id_.decode(), int(attempt), data, cancelled))
         try:
             return encode_result(action.run(action.decode(data)))
         except BaseException as error:  # `sys.exit` in an action ends its task, not the worker

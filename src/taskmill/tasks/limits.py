@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from time import time
 from typing import Protocol
 
-from taskmill.tasks.edge import Edge, Position, place_of
+from taskmill.tasks.edge import Position, place_of
+from taskmill.tasks.limiter import Limiter
 from taskmill.tasks.message import FIRST, Dispatchable, TaskMessage
-from taskmill.tasks.options import Options
 
 PARKED = 100  # tasks of one limit that wait in memory,
 PARKED_IN_ALL = 20_000  # fewer of each where there are many limits,
@@ -48,41 +47,6 @@ class Rows(Protocol):
         """Return when the last tasks of a limit started, since a time: milliseconds since 1970."""
 
 
-class Limiter:
-    """One limit: who runs under it, when the last ones started, and who waits."""
-
-    def __init__(self, key: str, options: Options) -> None:
-        self.key = key
-        self.concurrency = options.concurrency
-        self.rate = options.rate
-        self.policy = options.over_limit
-        self.running: dict[TaskMessage, None] = {}  # the oldest first
-        self.starts: deque[float] = deque(maxlen=self.rate.count if self.rate else 0)  # loop times
-        self.parked: list[tuple[int, bytes, TaskMessage]] = []
-        self.edge = Edge(None)  # of what is in memory: parked, on its way, or behind the edge of its queue
-        self.timer: asyncio.TimerHandle | None = None
-        self.loading: asyncio.Task[None] | None = None
-
-    def free(self, now: float) -> int:
-        """Return how many may start now."""
-        places = 2**31 if self.concurrency is None else self.concurrency - len(self.running)
-        if self.rate is not None:
-            while self.starts and self.starts[0] <= now - self.rate.seconds:
-                self.starts.popleft()
-            places = min(places, self.rate.count - len(self.starts))
-        return max(places, 0)
-
-    def next_start(self, now: float) -> float | None:
-        """Return when the rate lets the next one start; None where it does not hold anybody up."""
-        if self.rate is None or len(self.starts) < self.rate.count:
-            return None
-        return max(self.starts[0] + self.rate.seconds, now)
-
-    def idle(self) -> bool:
-        """Whether nothing is left to remember."""
-        return not (self.running or self.starts or self.parked or self.edge.at or self.loading)
-
-
 class Limits:
     """All limits. ``homes`` are the dispatchers by queue; ``cancel`` ends a task, waiting or running, and says why."""
 
@@ -111,13 +75,10 @@ class Limits:
             if limiter.rate is not None:  # tasks may have started before this run, or since it was forgotten
                 limiter.loading = self._loop.create_task(self._recall(limiter))
         if limiter.loading is None and limiter.free(now := self._loop.time()):
-            limiter.running[message] = None
-            if limiter.rate is not None:
-                limiter.starts.append(now)
+            limiter.give(message, now)
             return True
         if limiter.loading is None and limiter.policy == "drop_newest":
-            self._forget(message)
-            self._cancel(message, "its action was at its limit, which drops the newest")
+            self._drop(message)
             return False
         self._park(limiter, message)
         if limiter.loading is None:
@@ -131,7 +92,7 @@ class Limits:
         key = message.place.limit_key if message.place else None
         limiter = self._limiters.get(key) if key is not None else None
         if limiter is not None and message in limiter.running:
-            del limiter.running[message]
+            limiter.take_back(message, self._loop.time())
             self._wake(limiter)
 
     def pass_over(self, message: TaskMessage) -> None:
@@ -179,6 +140,10 @@ class Limits:
         assert message.place is not None  # noqa: S101 - a limited task is never plain
         self._homes[message.place.queue].forget(message)
 
+    def _drop(self, message: TaskMessage) -> None:
+        self._forget(message)
+        self._cancel(message, "its action was at its limit, which drops the newest")
+
     def _make_way(self, limiter: Limiter) -> None:
         """Have the newest replace what runs, and what waited before it."""
         newest = max(limiter.parked, key=lambda parked: parked[1])
@@ -204,15 +169,15 @@ class Limits:
         few = len(limiter.parked) < max(1, self._most() // 2)
         if limiter.edge.at is not None and few and limiter.loading is None:
             limiter.loading = self._loop.create_task(self._refill(limiter))
-        if limiter.parked or limiter.starts:
+        if limiter.parked or limiter.starts or limiter.pending:
             self._wake_later(limiter)
         elif limiter.idle():
             self._limiters.pop(limiter.key, None)
 
     def _wake_later(self, limiter: Limiter) -> None:
-        if limiter.timer is None and limiter.rate is not None and limiter.starts:
+        if limiter.timer is None and limiter.rate is not None and (limiter.starts or limiter.pending):
             now = self._loop.time()
-            at = limiter.next_start(now) or limiter.starts[-1] + limiter.rate.seconds
+            at = limiter.next_start(now) or now + limiter.rate.seconds
 
             def ring() -> None:
                 limiter.timer = None
@@ -233,7 +198,20 @@ class Limits:
         loop_now = self._loop.time()
         limiter.starts.extend(sorted(loop_now - max(0.0, now - at) / 1000 for at in started))
         limiter.loading = None
+        self._judge(limiter)
         self._wake(limiter)
+
+    def _judge(self, limiter: Limiter) -> None:
+        """Do to those that came during a recall what is done to any that is over its limit."""
+        over = len(limiter.parked) - limiter.free(self._loop.time())
+        if over > 0 and limiter.policy == "cancel_running":
+            self._make_way(limiter)
+        elif over > 0 and limiter.policy == "drop_newest":
+            limiter.parked.sort()
+            for _, _, message in limiter.parked[-over:]:
+                self._bytes -= len(message.body)
+                self._drop(message)
+            del limiter.parked[-over:]
 
     async def _refill(self, limiter: Limiter) -> None:
         """Read tasks of the limit that are still rows."""
@@ -248,6 +226,9 @@ class Limits:
             for row in rows:
                 home = self._homes.get(row[5])
                 for message in home.adopt([row]) if home else ():
-                    self._keep(limiter, message)
+                    if limiter.edge.beyond(place_of(message)):  # a better one was left a row meanwhile
+                        self._forget(message)
+                    else:
+                        self._keep(limiter, message)
         limiter.loading = None
         self._wake(limiter)

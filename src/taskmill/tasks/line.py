@@ -16,7 +16,8 @@ from taskmill.sql import SqliteDatabase
 from taskmill.tasks.dispatcher import Dispatcher
 from taskmill.tasks.ids import time_in
 from taskmill.tasks.lifecycle import Status
-from taskmill.tasks.limits import Limiter, Limits
+from taskmill.tasks.limiter import Limiter
+from taskmill.tasks.limits import Limits
 from taskmill.tasks.schema import task
 from taskmill.tasks.statements import code
 

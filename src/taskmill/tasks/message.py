@@ -91,10 +91,14 @@ class TaskMessage(Message):
     def careful(self) -> bool:
         """Whether an attempt may begin only once it stands in the task's row.
 
-        It must where the task may be one that kills the process, and where another submission may replace
-        the data until then.
+        It must where the task may be one that kills the process, where another submission may replace the data
+        until then, and where its start counts against a rate, also after a crash.
         """
-        return self.attempts > 0 or self.suspect or (self.place is not None and self.place.key is not None)
+        return self.attempts > 0 or self.suspect or (self.place is not None and self._noted_first(self.place))
+
+    def _noted_first(self, place: Place) -> bool:
+        rated = place.limit_key is not None and self.registered.action.options.rate is not None
+        return rated or place.key is not None
 
     def run(self) -> Any:
         """Call the action with the task's data. For an ``async def`` that makes the coroutine."""

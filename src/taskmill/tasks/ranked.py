@@ -70,7 +70,10 @@ class Ranked:
         """Take what was read from the edge on, up to a place, or to the last of the rows."""
         self.edge.end(end)
         for message in messages:
-            self.push(message)
+            if self.edge.beyond(place_of(message)):  # a better one was left a row meanwhile
+                self._forget(message)
+            else:
+                self.push(message)
         self.trim()
 
     def trim(self) -> None:

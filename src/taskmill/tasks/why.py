@@ -15,7 +15,7 @@ from taskmill.http import BadRequest, parse_query
 from taskmill.tasks.api import NoQuery
 from taskmill.tasks.ids import from_text, to_text
 from taskmill.tasks.lifecycle import Status
-from taskmill.tasks.limits import Limiter
+from taskmill.tasks.limiter import Limiter
 from taskmill.tasks.line import Standing
 from taskmill.tasks.model import moment, timestamp
 from taskmill.tasks.schema import pause, task

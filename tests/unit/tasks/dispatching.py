@@ -108,11 +108,11 @@ class Nobody(Exchange):
 class Hand:
     """A consumer in a test's hands: it has the credit that it is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Callable[[TaskMessage], None]) -> None:
         self.allowed = 0
         self.held: list[TaskMessage] = []
         self.delivered: list[TaskMessage] = []
-        self.watch: Callable[[TaskMessage], None] = lambda _: None
+        self.watch = watch
 
     def credit(self) -> int:
         return self.allowed - len(self.held)
@@ -151,8 +151,16 @@ class Stage:
     def run(self, work: Awaitable[T]) -> T:
         return self.loop.run_until_complete(asyncio.wait_for(work, 20))
 
-    def begin(self, max_length: int, max_bytes: int = 2**20, *, killed: bool = False) -> None:
-        """Begin a run."""
+    def begin(
+        self,
+        max_length: int,
+        max_bytes: int = 2**20,
+        *,
+        killed: bool = False,
+        watch: Callable[[TaskMessage], None] = lambda _: None,
+    ) -> None:
+        """Begin a run; ``watch`` sees each message as it is handed out."""
+        self.hand = Hand(watch)
         self.run(self._begin(max_length, max_bytes, killed))
 
     def end(self, *, kill: bool) -> None:
@@ -163,18 +171,27 @@ class Stage:
         """Append tasks to the next commit, plain ones unless there is a ``rank``; return their ids."""
         return self.run(self._submit(name, bodies, rank, place))
 
+    def allow(self, credit: int) -> None:
+        """Let the consumer hold so many messages."""
+        self.hand.allowed = credit
+        self.call(self.channel.pump)
+
+    def call(self, call: Callable[[], object]) -> None:
+        """Call something on the loop."""
+        self.run(_call(call))
+
     def finish(self, count: int) -> list[bytes]:
         """Append the ends of the oldest messages held to the next commit; return their ids."""
         done, self.hand.held = self.hand.held[:count], self.hand.held[count:]
         self.run(_each(done, self._finish))
-        self.channel.pump()
+        self.call(self.channel.pump)
         return [message.key for message in done]
 
     def retry(self, count: int) -> list[bytes]:
         """Append that the oldest messages held have failed, and are to run again at once; return their ids."""
         done, self.hand.held = self.hand.held[:count], self.hand.held[count:]
         self.run(_each(done, self._fail))
-        self.channel.pump()
+        self.call(self.channel.pump)
         return [message.key for message in done]
 
     def note(self, count: int) -> list[TaskMessage]:
@@ -195,7 +212,7 @@ class Stage:
         self.run(self._settle())
 
     def report(self) -> None:
-        """Report the commits that were held back."""
+        """Report the commits that were held back, and those that come."""
         self.run(self._report())
 
     def rows(self) -> list[tuple[bytes, int, int | None, int]]:
@@ -246,7 +263,6 @@ class Stage:
         for name in ("committed", "committed_ranked"):
             self._gate(name)
         self.channel = self._driver.open("tasks", lambda _: 0.0)
-        self.hand = Hand()
         self.channel.subscribe(self.hand)
 
     def _gate(self, name: str) -> None:
@@ -338,6 +354,10 @@ class Stage:
 
 def _failed(entry: str, error: BaseException) -> None:
     raise AssertionError(entry) from error
+
+
+async def _call(call: Callable[[], object]) -> None:
+    call()
 
 
 async def _each(messages: Sequence[TaskMessage], call: Callable[[TaskMessage], object]) -> None:

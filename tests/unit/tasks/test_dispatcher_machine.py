@@ -1,8 +1,11 @@
-"""The dispatcher against a model of the rows, through commits, reads, pauses, crashes and restarts in any order."""
+"""The dispatcher against a model of what waits, through commits, reads, pauses, crashes and restarts in any order."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import time
+from typing import Any
 
 import pytest
 from dispatching import Stage
@@ -10,13 +13,65 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from taskmill.tasks import dispatcher
-from taskmill.tasks.model import Status
+from taskmill.tasks import dispatcher, limits
+from taskmill.tasks.edge import place_of
+from taskmill.tasks.ids import time_in
+from taskmill.tasks.lifecycle import ENDED, Status
+from taskmill.tasks.message import TaskMessage
 
 EXAMPLES = int(os.environ.get("TASKMILL_EXAMPLES", "40"))
-MAX_BYTES = 100
+MAX_BYTES = 200
+AT_ONCE = 2  # tasks of one limit
+ACTIONS = f"""
+from typing import Any
+from taskmill import action
+
+@action(name="*", inline=True)
+def anything(data: Any, /) -> None:
+    pass
+
+@action(inline=True, concurrency={AT_ONCE}, concurrency_key="data")
+def limited(data: Any, /) -> None:
+    pass
+"""
 
 few = st.integers(1, 8)
+sizes = st.lists(st.integers(2, 60), min_size=1, max_size=8)
+LIMITS = ("one", "other")
+
+
+class Model:
+    """What waits, as far as its commit was reported, and what a consumer holds."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[bytes, int] = {}  # ranks
+        self.limited: set[bytes] = set()
+        self.early: set[bytes] = set()  # delivered before their commits were reported
+        self.out: dict[bytes, TaskMessage] = {}
+        self.unproven: set[bytes] = set()  # plain ones that the last run had handed out when it was killed
+
+    def reported(self, message: TaskMessage) -> None:
+        key = message.key
+        if key in self.early:
+            self.early.discard(key)
+        else:
+            self.waiting[key] = rank_of(message)
+
+    def delivered(self, message: TaskMessage) -> None:
+        key = message.key
+        assert key not in self.out, "handed out twice at a time"
+        if key in self.waiting:
+            rank = self.waiting.pop(key)
+            better = [other for other, its in self.waiting.items() if its < rank and other not in self.limited]
+            assert key in self.limited or not better, "a better one waits"
+        else:
+            self.early.add(key)
+        self.out[key] = message
+        assert key not in self.unproven or message.careful, "it may have killed the last run"
+
+
+def rank_of(message: TaskMessage) -> int:
+    return time_in(message.key) if message.place is None else place_of(message)[0]
 
 
 class DispatcherMachine(RuleBasedStateMachine):
@@ -25,45 +80,110 @@ class DispatcherMachine(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(dispatcher, "READ_AT_ONCE", 5)
         self.patch.setattr(dispatcher, "READ_PAUSE", 0.001)
+        self.patch.setattr(limits, "READ_PAUSE", 0.001)
+        self.patch.setattr(limits, "PARKED", 3)
         self.directory = TemporaryDirectory()
-        self.stage = Stage(Path(self.directory.name))
-        self.submitted: list[bytes] = []  # in the order of their ids
-        self.finished: set[bytes] = set()
-        self.before: set[bytes] = set()  # finished in an earlier run
-        self.attempts: dict[bytes, int] = {}  # what their rows say, of those that run
-        self.released: dict[bytes, int] = {}  # the same of those whose attempt was taken back
-        self.resumed: list[bytes] = []  # whose rows said that they ran, at the start of this run
-        self.suspects: set[bytes] = set()
-        self.expected: dict[bytes, int] = {}  # attempts that their messages tell of in this run
+        actions = Path(self.directory.name)
+        (actions / "actions.py").write_text(ACTIONS)
+        self.stage = Stage(actions, actions)
+        self.model = Model()
+        self.submitted: list[bytes] = []
+        self.limited: set[bytes] = set()
+        self.cancelled: set[bytes] = set()
         self.length = 0
+
+    def begin(self, length: int, killed: bool, unproven: Collection[bytes] = ()) -> None:
+        """Begin a run: all that is queued by its row waits, and what runs by its row comes first."""
+        self.length = length
+        self.model = Model()
+        self.model.limited = self.limited
+        self.model.unproven.update(unproven)
+        for key, status, rank, _ in self.stage.rows() if self.submitted else ():
+            if status in (Status.QUEUED, Status.RUNNING):
+                first = -(2**62) if status == Status.RUNNING else None
+                self.model.waiting[key] = first or (time_in(key) if rank is None else rank)
+        self.stage.begin(length, MAX_BYTES, killed=killed, watch=self.model.delivered)
+        for name in ("committed", "committed_ranked"):
+            self.spy(name)
+
+    def spy(self, name: str) -> None:
+        whole = getattr(self.stage.dispatcher, name)
+
+        def heard(messages: list[TaskMessage]) -> None:
+            for message in messages:
+                self.model.reported(message)
+            whole(messages)
+
+        setattr(self.stage.dispatcher, name, lambda messages: self.stage.service.hear(lambda: heard(messages)))
 
     @initialize(length=few)
     def first_run(self, length: int) -> None:
-        self.length = length
-        self.stage.begin(length, MAX_BYTES)
+        self.begin(length, False)
 
-    @rule(sizes=st.lists(st.integers(2, 60), min_size=1, max_size=8), settle=st.booleans())
-    def submit(self, sizes: list[int], settle: bool) -> None:
-        keys = self.stage.submit("anything", ['"' + "x" * (size - 2) + '"' for size in sizes])
-        self.submitted += keys
+    @rule(sizes=sizes, settle=st.booleans())
+    def submit_plain(self, sizes: list[int], settle: bool) -> None:
+        self.submit("anything", sizes, settle)
+
+    @rule(sizes=sizes, later=st.integers(-3, 3), priority=st.sampled_from([0, 0, 9]), settle=st.booleans())
+    def submit_ranked(self, sizes: list[int], later: int, priority: int, settle: bool) -> None:
+        rank = int(time() * 1000) + later * 1000 - priority * 600_000
+        self.submit("anything", sizes, settle, rank=rank, priority=priority)
+
+    @rule(sizes=sizes, limit=st.sampled_from(LIMITS), later=st.integers(-3, 3), settle=st.booleans())
+    def submit_limited(self, sizes: list[int], limit: str, later: int, settle: bool) -> None:
+        rank = int(time() * 1000) + later * 1000
+        self.limited.update(self.submit("limited", sizes, False, rank=rank, limit_key=limit))
         if settle:
             self.stage.settle()
 
+    def submit(self, name: str, sizes: list[int], settle: bool, **place: Any) -> list[bytes]:
+        keys = self.stage.submit(name, ['"' + "x" * (size - 2) + '"' for size in sizes], **place)
+        self.submitted += keys
+        if settle:
+            self.stage.settle()
+        return keys
+
     @rule(credit=st.integers(0, 10))
     def consumer_takes(self, credit: int) -> None:
-        self.stage.hand.allowed = credit
-        self.stage.channel.pump()
+        self.stage.allow(credit)
 
     @rule(count=few, settle=st.booleans())
     def finish(self, count: int, settle: bool) -> None:
-        self.finished.update(self.stage.finish(count))
+        self.let_go(self.stage.finish, count, settle)
+
+    @rule(count=few, settle=st.booleans())
+    def fail_and_retry(self, count: int, settle: bool) -> None:
+        self.let_go(self.stage.retry, count, settle)
+
+    def let_go(self, ends: Any, count: int, settle: bool) -> None:
+        for message in self.stage.hand.held[:count]:
+            del self.model.out[message.key]
+        ends(count)
         if settle:
             self.stage.settle()
 
     @rule(count=few)
     def note_as_running(self, count: int) -> None:
-        for message in self.stage.note(count):
-            self.attempts[message.key] = message.attempt
+        self.stage.note(count)
+
+    @rule(number=st.integers(0, 100))
+    def cancel(self, number: int) -> None:
+        if self.submitted:
+            key = self.submitted[number % len(self.submitted)]
+            self.stage.run(self.stage.service.control.cancel([key]))
+            self.cancelled.add(key)
+            self.model.waiting.pop(key, None)
+
+    @rule(number=st.integers(0, 100))
+    def redrive(self, number: int) -> None:
+        if self.submitted:
+            key = self.submitted[number % len(self.submitted)]
+            self.stage.run(self.stage.service.control.retry([key]))
+
+    @rule(paused=st.booleans())
+    def pause(self, paused: bool) -> None:
+        control = self.stage.service.control
+        self.stage.run(control.pause("tasks", "a test") if paused else control.resume("tasks"))
 
     @rule(times=st.integers(1, 5))
     def loop_turns(self, times: int) -> None:
@@ -75,16 +195,16 @@ class DispatcherMachine(RuleBasedStateMachine):
 
     @rule()
     def reads_are_held_back(self) -> None:
-        self.stage.store.open.clear()
+        self.stage.reader.open.clear()
 
     @rule()
     def reads_end(self) -> None:
-        self.stage.store.open.set()
+        self.stage.reader.open.set()
         self.stage.settle()
 
     @rule()
     def commits_are_not_reported_yet(self) -> None:
-        self.stage.reports_open = False
+        self.stage.service.reports_open = False
 
     @rule()
     def commits_are_reported(self) -> None:
@@ -92,49 +212,33 @@ class DispatcherMachine(RuleBasedStateMachine):
 
     @rule()
     def next_read_fails(self) -> None:
-        self.stage.store.failures = 1
+        self.stage.reader.failures = 1
 
     @rule(kill=st.booleans(), length=few)
     def restart(self, kill: bool, length: int) -> None:
+        held = {message.key for message in self.stage.hand.held if message.place is None}
+        proven = not kill or length < self.length
         self.stage.end(kill=kill)
-        self.check_deliveries()
-        in_flight = {message.key for message in self.stage.hand.held}
-        if not kill:
-            for message in self.stage.hand.held:
-                if message.noted:
-                    self.released[message.key] = self.attempts.pop(message.key) - 1
-        self.before = set(self.finished)
-        left = [key for key in self.submitted if key not in self.finished]
-        self.resumed = [key for key in left if key in self.attempts]
-        queued = [key for key in left if key not in self.resumed]
-        self.suspects = {*self.resumed, *(queued[:length] if kill else [])}
-        if kill and length >= self.length:
-            assert in_flight <= self.suspects
-        self.expected = self.released | self.attempts
-        self.length = length
-        self.stage.begin(length, MAX_BYTES, killed=kill)
+        self.begin(length, kill, set() if proven else held)
 
     @invariant()
-    def check_deliveries(self) -> None:
-        if not self.length:
-            return
-        delivered = [message.key for message in self.stage.hand.delivered]
-        first = delivered[: len(self.resumed)]
-        assert first == self.resumed[: len(first)], "what was running comes first"
-        queued = [key for key in self.submitted if key not in self.before and key not in self.resumed]
-        rest = delivered[len(first) :]
-        assert rest == queued[: len(rest)], "each task once, oldest first, none skipped"
-        for message in self.stage.hand.delivered:
-            assert message.suspect == (message.key in self.suspects)
-            assert message.attempts == self.expected.get(message.key, 0)
+    def limits_hold(self) -> None:
+        for limit in LIMITS:
+            held = [one for one in self.model.out.values() if one.place and one.place.limit_key == limit]
+            assert len(held) <= AT_ONCE
 
     @invariant()
-    def check_window(self) -> None:
+    def memory_is_bounded(self) -> None:
         if not self.length:
             return
-        assert self.stage.channel.depth() <= self.length
-        assert self.stage.channel.room().bytes >= 0
-        assert self.stage.store.read_bytes < MAX_BYTES + 60
+        stage = self.stage
+        assert stage.channel.depth() <= self.length
+        assert stage.reader.read_bytes < MAX_BYTES + 60
+        ranked = stage.dispatcher._ranked
+        resumed = len(stage.hand.held) + self.length
+        assert len(ranked.waiting) <= 2 * self.length + resumed
+        assert len(ranked.known) <= len(ranked.waiting) + len(self.model.out) + 2 * 4 + self.length
+        assert len(stage.dispatcher._plain) <= 2 * self.length
 
     def teardown(self) -> None:
         try:
@@ -146,18 +250,32 @@ class DispatcherMachine(RuleBasedStateMachine):
             self.directory.cleanup()
 
     def drain(self) -> None:
+        """Let all run: then each task has ended, and nothing is remembered."""
+        stage = self.stage
+        self.pause(False)
         self.reads_end()
-        self.stage.report()
+        stage.report()
         self.consumer_takes(10)
         for _ in range(10 * len(self.submitted) + 10):
-            if len(self.finished) == len(self.submitted):
-                break
             self.finish(8, settle=True)
-            self.check_deliveries()
-        self.stage.settle()
-        assert self.stage.statuses() == dict.fromkeys(self.submitted, Status.COMPLETED.value)
-        assert self.stage.channel.depth() == 0
-        assert self.stage.channel.room() == self.stage.channel.capacity
+            if all(status in ENDED for status in stage.statuses().values()):
+                break
+        stage.settle()
+        for key, status in stage.statuses().items():
+            assert status == Status.COMPLETED or (key in self.cancelled and status == Status.CANCELLED)
+        assert not stage.hand.held
+        assert stage.channel.depth() == 0
+        assert stage.channel.room() == stage.channel.capacity
+        assert not stage.dispatcher._ranked.known
+        assert not stage.dispatcher._ranked.waiting
+        assert not stage.dispatcher._plain
+        assert stage.dispatcher._ranked.bytes == stage.dispatcher._plain_bytes == 0
+        assert stage.dispatcher._ranked.edge.at is None
+        assert not stage.service._dropped
+        assert not stage.service._following
+        assert not stage.reader.changes._changed
+        assert not stage.service.limits._limiters
+        assert stage.service.limits._bytes == 0
 
 
 TestDispatcherMachine = DispatcherMachine.TestCase
@@ -165,5 +283,5 @@ TestDispatcherMachine.settings = settings(
     max_examples=EXAMPLES,
     stateful_step_count=40,
     deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

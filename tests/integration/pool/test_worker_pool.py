@@ -6,168 +6,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-import uvloop
 from msgspec import json
+from pools import Calls, Run, alive, eventually, lines, ready
 
 from taskmill.process.child import Call
-from taskmill.process.messages import Completed, Failed, FunctionRef, Killed, NotRun, Outcome
+from taskmill.process.messages import Completed, Failed, Killed, NotRun, Outcome
 from taskmill.process.pool import WorkerPool
-
-FUNCTIONS = """
-import ctypes, os, sys, time
-
-count = 0
-
-def upper(text):
-    return text.upper()
-
-def nth():
-    global count
-    count += 1
-    return count
-
-def note(path, word):
-    with open(path, "a") as file:
-        file.write(word + "\\n")
-    return word
-
-def leave(code):
-    os._exit(code)
-
-def signal_itself(number):
-    os.kill(os.getpid(), number)
-
-def segfault():
-    ctypes.string_at(0)
-
-def loop(path):
-    note(path, str(os.getpid()))
-    while True:
-        pass
-
-def wait_for(path):
-    while not os.path.exists(path):
-        time.sleep(0.005)
-    return "seen"
-
-def fork_and_leave(path):
-    if os.fork() == 0:
-        note(path, str(os.getpid()))
-        while True:
-            time.sleep(60)
-    wait_for(path)
-    os._exit(4)
-
-def allocate(megabytes):
-    block = b"x" * (megabytes << 20)
-    os._exit(len(block) and 5)
-
-def shout(text):
-    print(text)
-    print(text, file=sys.stderr)
-    os.write(1, b"raw\\n")
-
-class Unprintable(Exception):
-    def __str__(self):
-        raise RuntimeError
-
-def fail(how):
-    match how:
-        case "plain":
-            raise ValueError("no good")
-        case "exit":
-            sys.exit(7)
-        case "surrogate":
-            raise ValueError("\\ud800")
-        case "unprintable":
-            raise Unprintable
-        case "recursion":
-            return fail(how)
-        case "result":
-            return object()
-"""
-
-Body = Callable[[WorkerPool], Awaitable[None]]
-Run = Callable[..., None]
-
-
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Run:
-    """Run a test's body with a pool; no process may be left after it."""
-
-    def in_loop(body: Body, workers: int = 2) -> None:
-        async def main() -> None:
-            pool = WorkerPool(workers)
-            pool.start()
-            try:
-                await asyncio.wait_for(body(pool), 30)
-            finally:
-                await pool.stop(0.5)
-
-        with asyncio.Runner(loop_factory=request.param) as runner:
-            runner.run(main())
-        assert psutil.Process().children(recursive=True) == []
-
-    return in_loop
-
-
-class Calls:
-    """Makes calls of the functions above and collects their outcomes, in the order in which they come."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.outcomes: list[tuple[Call, Outcome]] = []
-        (directory / "functions.py").write_text(FUNCTIONS)
-
-    def ref(self, method: str, source: str = "file://functions.py") -> FunctionRef:
-        return FunctionRef(source, method, str(self.directory))
-
-    def make(
-        self, method: str, timeout: float | None = None, source: str = "file://functions.py", **data: Any
-    ) -> Call:
-        def done(outcome: Outcome) -> None:
-            self.outcomes.append((call, outcome))
-
-        call = Call(self.ref(method, source), json.encode(data), done, timeout)
-        return call
-
-    async def outcome(self, call: Call) -> Outcome:
-        await eventually(lambda: any(done is call for done, _ in self.outcomes))
-        (outcome,) = [outcome for done, outcome in self.outcomes if done is call]
-        return outcome
-
-    async def run(self, pool: WorkerPool, *calls: Call) -> list[Outcome]:
-        pool.submit(calls)
-        return [await self.outcome(call) for call in calls]
-
-
-@pytest.fixture
-def calls(tmp_path: Path) -> Calls:
-    return Calls(tmp_path)
-
-
-async def eventually(condition: Callable[[], Any], seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - other processes set no event
-            await asyncio.sleep(0.002)  # between two looks, not instead of one
-
-
-async def ready(pool: WorkerPool) -> None:
-    await eventually(lambda: pool.idle == pool.workers)
-
-
-def lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def alive(pid: int) -> bool:
-    return bool(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
 
 
 def test_results_come_back_and_prints_go_to_standard_error(run: Run, calls: Calls, capfd: Any) -> None:
@@ -413,27 +261,6 @@ def test_cancel_kills_what_runs_and_spares_what_is_behind(run: Run, calls: Calls
         assert await calls.outcome(behind) == Completed(b'"A"')
         assert not pool.cancel(behind)
         assert len(lines(journal)) == 1
-
-    run(body, 1)
-
-
-def test_a_call_cancelled_behind_another_is_stopped_when_it_begins(
-    run: Run, calls: Calls, tmp_path: Path
-) -> None:
-    async def body(pool: WorkerPool) -> None:
-        gate = tmp_path / "gate"
-        first = calls.make("wait_for", path=str(gate))
-        doomed = calls.make("loop", path=str(tmp_path / "journal"))
-        last = calls.make("upper", text="a")
-        pool.submit([first, doomed, last])
-        await eventually(lambda: not pool.idle and pool.outstanding == 3)
-        pool.cancel(doomed)
-        gate.touch()
-        assert await calls.outcome(first) == Completed(b'"seen"')
-        killed = await calls.outcome(doomed)
-        assert isinstance(killed, Killed)
-        assert killed.reason == "cancelled"
-        assert await calls.outcome(last) == Completed(b'"A"')
 
     run(body, 1)
 

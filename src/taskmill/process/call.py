@@ -1,0 +1,18 @@
+"""A call of a function in a worker process."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from taskmill.process.messages import FunctionRef, Outcome
+
+
+class Call(Struct, eq=False):
+    """One function to run in a worker process. `done` is called on the loop, once, and must be quick."""
+
+    function: FunctionRef
+    payload: bytes
+    done: Callable[[Outcome], None]
+    timeout: float | None = None  # seconds, from when the call is the running one
+    cancelled: bool = False
+    grace: float = 0.0  # seconds that it has to end by itself once it is cancelled
