@@ -6,15 +6,13 @@ from typing import Any
 from support import Answer, Server, eventually
 
 
-def post(
-    server: Server, action: str, data: object = None, headers: dict[str, str] | None = None, **options: object
-) -> Answer:
+def post(server: Server, action: str, data: object = None, headers: Any = None, **options: Any) -> Answer:
     """Submit a task with options; return the answer, whatever it is."""
     body = {"action": action, "data": {} if data is None else data, **options}
     return server.request("POST", "/tasks", body, headers)
 
 
-def submit(server: Server, action: str, data: object = None, **options: object) -> str:
+def submit(server: Server, action: str, data: object = None, **options: Any) -> str:
     """Submit a task with options, which must be accepted; return its id."""
     answer = post(server, action, data, **options)
     assert answer.status == 202, answer.body
@@ -39,7 +37,8 @@ def until(server: Server, id_: str, status: str, attempt: int = 0, timeout: floa
     return found
 
 
-def seconds(moment: str | None) -> float:
-    """Return a time of an answer in seconds since 1970."""
-    assert moment is not None
-    return datetime.fromisoformat(moment).timestamp()
+def between(earlier: str | None, later: str | None) -> float:
+    """Return the seconds between two times of an answer, to the millisecond that they are given in."""
+    assert earlier is not None
+    assert later is not None
+    return round((datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds(), 3)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from apps import application
-from submitting import look, seconds, submit, until
+from submitting import between, look, submit, until
 from support import Server, serving
 
 MOMENT = 0.02  # seconds between the end of an attempt and the reckoning of the next
@@ -38,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def rests(server: Server, id_: str, attempt: int) -> float:
     """Wait for the end of a failed attempt; return the rest until the next."""
     task = until(server, id_, "scheduled", attempt)
-    return seconds(task["run_at"]) - seconds(task["attempts"][attempt - 1]["ended_at"])
+    return between(task["attempts"][attempt - 1]["ended_at"], task["run_at"])
 
 
 def test_three_attempts_unless_told_otherwise(server: Server) -> None:
@@ -53,7 +53,7 @@ def test_a_list_is_taken_exactly_and_its_last_rest_again_and_again(server: Serve
     id_ = submit(server, "listed")
     assert 60 <= rests(server, id_, 2) <= 60 + MOMENT
     first, second = look(server, id_)["attempts"]
-    assert 0.05 <= seconds(second["started_at"]) - seconds(first["ended_at"]) < 5
+    assert 0.05 <= between(first["ended_at"], second["started_at"]) < 5
     from taskmill.tasks.retrying import Backoff
 
     backoff = Backoff.of(["50ms", "1m", "7m"])
@@ -73,8 +73,8 @@ def test_exponential_rests_are_random_below_a_bound_that_doubles(server: Server)
     for task in ended:
         assert (task["status"], task["attempt"]) == ("failed", 3)
         one, two, three = task["attempts"]
-        assert seconds(two["started_at"]) - seconds(one["ended_at"]) < 1 + 5
-        assert seconds(three["started_at"]) - seconds(two["ended_at"]) < 2 + 5
+        assert between(one["ended_at"], two["started_at"]) < 1 + 5
+        assert between(two["ended_at"], three["started_at"]) < 2 + 5
 
 
 def test_no_rest_is_a_rest_too(server: Server) -> None:

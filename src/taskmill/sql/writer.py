@@ -130,6 +130,8 @@ class Writer:
         self._lanes: list[Lane[Any]] = []
         self._calls: list[_Call] = []
         self._scheduled = False  # a batch is under way, or will be taken when the loop has read its sockets
+        self._flushing = False  # a batch is with the thread
+        self._heard = asyncio.Event()  # set once that batch is reported; another one for each
         self._upkeep = False  # the thread has the connection though no batch is under way
         self._inbox: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="taskmill-writer", daemon=True)
@@ -158,6 +160,11 @@ class Writer:
         self.wake()
         return await future
 
+    async def reported(self) -> None:
+        """Wait until the loop has heard of every commit that there is by now, and a reader may have seen."""
+        if self._flushing:
+            await self._heard.wait()
+
     def wake(self) -> None:
         """See to it that a batch is taken once the loop has read what its sockets hold now."""
         if not self._scheduled:
@@ -179,6 +186,8 @@ class Writer:
             staged = bool(groups) and not self._upkeep and self.damage is None
             if staged:
                 staged = self._transactor.stage([(lane.sql, rows) for lane, rows, _ in groups])
+            self._flushing = True
+            self._heard = asyncio.Event()
             self._inbox.put(_Batch(groups, calls, staged))
         else:
             self._scheduled = False
@@ -220,10 +229,13 @@ class Writer:
     def _committed(self, outcomes: list[_Outcome]) -> None:
         last = outcomes[-1][2]
         self.error = self.damage or (last if isinstance(last, DatabaseUnavailable) else None)
+        self._flushing = False
+        heard = self._heard
         # The next batch is sent off first: the thread flushes it while this one's waiters are served.
         self._take()
         for batch, values, error in outcomes:
             self._settle(batch, values, error)
+        heard.set()
 
     def _settle(self, batch: _Batch, values: list[Any], error: Exception | None) -> None:
         for lane, rows, waiters in batch.groups:

@@ -27,6 +27,7 @@ from taskmill.tasks.message import FIRST, Dispatchable, TaskMessage, from_row
 from taskmill.tasks.pace import Pace
 from taskmill.tasks.ranked import Ranked
 from taskmill.tasks.reader import Reader
+from taskmill.tasks.strays import Strays
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,8 @@ class Dispatcher:
     """Hands a queue's tasks to its consumers, each once, as they want more.
 
     ``dropped`` holds the keys of tasks that have ended as rows, such as by being cancelled, and are still in
-    memory; ``let_go`` hears of each such task that is left out.
+    memory; ``let_go`` hears of each such task that is left out. ``strays`` takes in what was stored without the
+    limit that its action has now.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Dispatcher:
         *,
         dropped: set[bytes],
         let_go: Callable[[bytes], None] = lambda _: None,
+        strays: Strays | None = None,
     ) -> None:
         self.name = queue.name
         self.paused = False
@@ -62,6 +65,7 @@ class Dispatcher:
         self._limits = limits
         self._dropped = dropped
         self._let_go = let_go
+        self._strays = strays
         self._plain: deque[TaskMessage] = deque()
         self._plain_bytes = 0  # of the bodies that wait
         self._tail = b""
@@ -256,7 +260,7 @@ class Dispatcher:
         newest = self._newest
         max_bytes = max(1, self._capacity.bytes - self._plain_bytes)
         rows, end = await self._reader.plain(self.name, self._tail, limit, max_bytes)
-        for message in self._messages(rows):
+        for message in self._messages(await self._without_strays(rows)):
             if self._suspect_plain and message.key <= self._last:
                 self._suspect_plain -= 1
                 message.suspect = True
@@ -271,7 +275,10 @@ class Dispatcher:
         after = self._ranked.edge.begin()
         max_bytes = max(1, self._capacity.bytes - self._ranked.bytes)
         rows, end = await self._reader.ranked(self.name, after, limit, max_bytes)
-        self._ranked.read_to(end, self.adopt(rows))
+        self._ranked.read_to(end, self.adopt(await self._without_strays(rows)))
+
+    async def _without_strays(self, rows: Sequence[Dispatchable]) -> Sequence[Dispatchable]:
+        return rows if self._strays is None else await self._strays.take_in(rows)
 
     def _messages(
         self, rows: Sequence[Dispatchable], *, suspect: bool = False, first: bool = False

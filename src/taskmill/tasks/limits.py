@@ -74,7 +74,9 @@ class Limits:
             limiter = self._limiters[key] = Limiter(key, message.registered.action.options)
             if limiter.rate is not None:  # tasks may have started before this run, or since it was forgotten
                 limiter.loading = self._loop.create_task(self._recall(limiter))
-        if limiter.loading is None and limiter.free(now := self._loop.time()):
+        free = limiter.loading is None and limiter.free(now := self._loop.time()) > 0
+        overtakes = bool(limiter.parked) and limiter.parked[0][:2] < place_of(message)
+        if free and not overtakes:
             limiter.give(message, now)
             return True
         if limiter.loading is None and limiter.policy == "drop_newest":
@@ -84,6 +86,8 @@ class Limits:
         if limiter.loading is None:
             if limiter.policy == "cancel_running":
                 self._make_way(limiter)
+            if free:  # for those that were parked before; their timer has not rung yet
+                self._wake(limiter)
             self._wake_later(limiter)
         return False
 
@@ -171,8 +175,8 @@ class Limits:
             limiter.loading = self._loop.create_task(self._refill(limiter))
         if limiter.parked or limiter.starts or limiter.pending:
             self._wake_later(limiter)
-        elif limiter.idle():
-            self._limiters.pop(limiter.key, None)
+        elif limiter.idle() and self._limiters.get(limiter.key) is limiter:  # one that woke may have begun anew
+            del self._limiters[limiter.key]
 
     def _wake_later(self, limiter: Limiter) -> None:
         if limiter.timer is None and limiter.rate is not None and (limiter.starts or limiter.pending):

@@ -65,7 +65,7 @@ class Placing:
             expires_at=None if expires_in is None else now + int(expires_in * 1000),
             timeout=submission.timeout,
             key=submission.key or _text_at(options.unique.key, submission.data),
-            limit_key=_limit_key(registered, submission.data) if options.limited else None,
+            limit_key=limit_key_of(registered, submission.data) if options.limited else None,
         )
         message = TaskMessage(id_, submission.action, registered, data, decoded, place=place)
         return NewTask(
@@ -116,7 +116,8 @@ class NewTask(msgspec.Struct):
         )
 
 
-def _limit_key(registered: Registered, data: msgspec.Raw) -> str:
+def limit_key_of(registered: Registered, data: msgspec.Raw) -> str:
+    """Return which limit a task of a limited action counts against."""
     name, path = registered.action.name, registered.action.options.concurrency_key
     return name if path is None else f"{name}\x1f{_text_at(path, data) or ''}"
 

@@ -46,7 +46,7 @@ class Reader:
         """
         values = {"queue_": queue, "id_": after, "limit_": limit}
         with self.changes.reading() as changed:
-            rows, cut = await self.read_up_to(max_bytes, statements.PLAIN, values, (2,))
+            rows, cut = await self._read_reported(max_bytes, statements.PLAIN, values)
         end = rows[-1][0] if cut or len(rows) == limit else None
         return [row for row in rows if row[2] is not None and not changed(row[0])], end
 
@@ -68,9 +68,17 @@ class Reader:
         self, statement: Statement, values: dict[str, Any], limit: int, max_bytes: int
     ) -> tuple[list[Dispatchable], Position | None]:
         with self.changes.reading() as changed:
-            rows, cut = await self.read_up_to(max_bytes, statement, values, (2,))
+            rows, cut = await self._read_reported(max_bytes, statement, values)
         end = (rows[-1][6], rows[-1][0]) if cut or len(rows) == limit else None
         return [row for row in rows if not changed(row[0])], end
+
+    async def _read_reported(
+        self, max_bytes: int, statement: Statement, values: dict[str, Any]
+    ) -> tuple[list[Any], bool]:
+        """Read tasks, and return once every commit is reported that the rows may show: memory is never behind them."""
+        found = await self.read_up_to(max_bytes, statement, values, (2,))
+        await self.database.writer.reported()
+        return found
 
     async def starts(self, limit_key: str, since: int, limit: int) -> list[int]:
         """Return when the last tasks under a limit started, since a time."""

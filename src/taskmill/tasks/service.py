@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from time import monotonic, time
 from typing import Annotated, Any, ClassVar
 
@@ -25,6 +25,7 @@ from taskmill.tasks.dead_letter import DeadLetters
 from taskmill.tasks.dispatcher import Dispatcher
 from taskmill.tasks.failure import Failure
 from taskmill.tasks.ids import IdSource
+from taskmill.tasks.insist import insist
 from taskmill.tasks.intake import Intake, Waiting, WaitingFull
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.limits import Limits
@@ -40,6 +41,7 @@ from taskmill.tasks.schedules.firing import Tasks
 from taskmill.tasks.schedules.model import Definition
 from taskmill.tasks.schedules.scheduler import Scheduler
 from taskmill.tasks.store import Store
+from taskmill.tasks.strays import Strays
 from taskmill.tasks.watchdog import Watchdog
 from taskmill.tasks.worker import Worker
 from taskmill.units import Duration, Size
@@ -102,7 +104,7 @@ class TaskService:
         self.dispatchers: dict[str, Dispatcher] = {}
         self._look: asyncio.TimerHandle | None = None
         self.declared_schedules: list[Definition] = []  # by entries that start before
-        self._ending: set[asyncio.Task[None]] = set()
+        self._writing: set[asyncio.Task[None]] = set()
         self._dropped: set[bytes] = set()  # cancelled, and perhaps still on their way to a worker
         self._following: dict[bytes, Dispatchable] = {}  # to run again once their cancelled life has let go
         self.paused: set[str] = set()
@@ -127,6 +129,7 @@ class TaskService:
         newest = await self.reader.newest_id()
         self.limits = Limits(self.reader, self.dispatchers, self._end_for_limit)
         self._placing = Placing(self.dispatchers, queues[0].name, config.ageing)
+        self._strays = Strays(database, self.catalog, self._due)
         for queue in queues:
             self.dispatchers[queue.name] = Dispatcher(
                 self.reader,
@@ -135,6 +138,7 @@ class TaskService:
                 self.limits,
                 dropped=self._dropped,
                 let_go=self._follow,
+                strays=self._strays,
             )
         self._own = self.dispatchers[queues[0].name]
         self.line = Line(database, self.dispatchers, self.limits)
@@ -207,6 +211,8 @@ class TaskService:
             for dispatcher in self.dispatchers.values():
                 await dispatcher.stop()
             await self.worker.stop()
+            for task in self._writing:
+                task.cancel()
             if self.store.dead_letters is not None:
                 await self.store.dead_letters.stop()
             self._watchdog.stop()
@@ -232,7 +238,7 @@ class TaskService:
     async def _resume(self, newest: bytes, killed: bool) -> None:
         running: dict[str, list[Dispatchable]] = {}
         for row in await self.reader.running():
-            running.setdefault(row[5], []).append(row)
+            running.setdefault(row[5], []).append(self._strays.with_limit(row))
         if running:
             count = sum(map(len, running.values()))
             logger.info("%d tasks were running when the last run ended; they run again", count)
@@ -247,6 +253,12 @@ class TaskService:
     def _due(self, rows: Sequence[Dispatchable]) -> None:
         """Dispatch tasks that have just been queued by their rows."""
         ready: dict[str, list[TaskMessage]] = {}
+        strays = [row for row in rows if self._strays.limit_of(row) is not None]
+        if strays:
+            self._write_later(
+                lambda: self._strays.take_in(strays), "a limit of tasks that were stored before it"
+            )
+            rows = [row for row in rows if self._strays.limit_of(row) is None]
         for row in rows:
             registered = self.catalog.find(row[1])
             if registered is None or row[5] not in self.dispatchers:
@@ -342,6 +354,9 @@ class TaskService:
         return True
 
     def _end_for_limit(self, message: TaskMessage, why: str) -> None:
-        task = asyncio.create_task(self.control.cancel_for_limit(message.key, why))
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        self._write_later(lambda: self.control.cancel_for_limit(message.key, why), "an end by a limit")
+
+    def _write_later(self, write: Callable[[], Awaitable[object]], what: str) -> None:
+        task = asyncio.create_task(insist(write, what))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)

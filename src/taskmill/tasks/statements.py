@@ -229,6 +229,14 @@ DUE_IN_TURN: Select[Any] = (
 # Parameter: id.
 FAIR_KEY: Select[Any] = select(task.c.fair_key).where(task.c.id == bindparam("id_"))
 
+# A queued task that was stored without a limit gets one, and a place if it had none. Parameters: limit_key,
+# rank, id.
+LIMIT: Update = (
+    update(task)
+    .values(limit_key=bindparam("limit_key_"), rank=func.coalesce(task.c.rank, bindparam("rank_")))
+    .where(task.c.id == bindparam("id_"), task.c.status == code(Status.QUEUED), task.c.limit_key.is_(None))
+)
+
 # A scheduled task gets another place. Parameters: rank, id.
 PLACE: Update = (
     update(task)

@@ -205,8 +205,8 @@ class Worker:
         try:
             result = encode_result(await message.run())
         except BaseException as error:
-            if self._stopping and isinstance(error, asyncio.CancelledError):
-                raise
+            if self._stopping:  # broken off: whatever it raised on its way out costs no attempt
+                return
             failure = failure_of(error, message.registered.action)
         if message not in self._running:  # it was given up before it came to its end
             return

@@ -19,7 +19,6 @@ from taskmill.registry import Entry, EntryConfig
 from taskmill.sql import SqliteDatabase
 from taskmill.sql.sqlite import SqliteConfig
 from taskmill.supervisor import Context
-from taskmill.tasks import statements
 from taskmill.tasks.api import apply_migrations
 from taskmill.tasks.catalog import Registered
 from taskmill.tasks.control import Cancelled
@@ -32,14 +31,18 @@ from taskmill.tasks.service import TaskService, TaskServiceConfig
 from taskmill.units import Size
 
 T = TypeVar("T")
-WINDOW = (statements.PLAIN, statements.RANKED, statements.LIMITED)
 
 
 class GatedReader(Reader):
-    """A reader whose reads of waiting tasks can be held back, or fail, after they have seen what they see."""
+    """A reader whose reads of waiting tasks can be held back, or fail, after they have seen what they see.
+
+    While commits are not reported none of them ends: the true one, too, waits for the reports.
+    """
 
     def __init__(self, database: SqliteDatabase) -> None:
         super().__init__(database)
+        self.reported_ = asyncio.Event()
+        self.reported_.set()
         self.open = asyncio.Event()
         self.open.set()
         self.reads = 0  # under way
@@ -47,20 +50,21 @@ class GatedReader(Reader):
         self.failures = 0  # still to come
         self.read_bytes = 0  # the most that one read has returned
 
-    async def read_up_to(
-        self, max_bytes: int, statement: Any, values: dict[str, Any], columns: Sequence[int]
+    async def _read_reported(
+        self, max_bytes: int, statement: Any, values: dict[str, Any]
     ) -> tuple[list[Any], bool]:
         self.reads += 1
         try:
-            found = await super().read_up_to(max_bytes, statement, values, columns)
-            if statement in WINDOW:
-                self.held_back += 1
+            found = await super()._read_reported(max_bytes, statement, values)
+            self.held_back += 1
+            while not (self.open.is_set() and self.reported_.is_set()):
                 await self.open.wait()
-                self.held_back -= 1
-                if self.failures:
-                    self.failures -= 1
-                    raise OSError("no such disk")
-                self.read_bytes = max(self.read_bytes, sum(len(row[2] or "") for row in found[0]))
+                await self.reported_.wait()
+            self.held_back -= 1
+            if self.failures:
+                self.failures -= 1
+                raise OSError("no such disk")
+            self.read_bytes = max(self.read_bytes, sum(len(row[2] or "") for row in found[0]))
             return found
         finally:
             self.reads -= 1
@@ -69,14 +73,18 @@ class GatedReader(Reader):
 class GatedService(TaskService):
     """A service that can be kept from hearing of commits: of all of them, so that their order stays."""
 
-    reports_open = True
-
     def __init__(self, entry: Entry[Any], context: Context) -> None:
         super().__init__(entry, context)
         self.reports: list[Callable[[], None]] = []
+        self.watch_cancelled: Callable[[bytes], None] = lambda _: None
+
+    @property
+    def gate(self) -> asyncio.Event:
+        assert isinstance(self.reader, GatedReader)
+        return self.reader.reported_
 
     def hear(self, report: Callable[[], None]) -> None:
-        if self.reports_open:
+        if self.gate.is_set():
             report()
         else:
             self.reports.append(report)
@@ -91,7 +99,13 @@ class GatedService(TaskService):
 
     def _cancelled(self, cancelled: Sequence[Cancelled]) -> None:
         whole = super()._cancelled
-        self.hear(lambda: whole(cancelled))
+
+        def report() -> None:
+            for one in cancelled:
+                self.watch_cancelled(one.key)
+            whole(cancelled)
+
+        self.hear(report)
 
     def _redriven(self, rows: Sequence[Dispatchable]) -> None:
         whole = super()._redriven
@@ -211,6 +225,10 @@ class Stage:
         """Wait until every commit is reported, and every read that may end has ended."""
         self.run(self._settle())
 
+    def hold_reports(self) -> None:
+        """Report no commit from now on."""
+        self.service.gate.clear()
+
     def report(self) -> None:
         """Report the commits that were held back, and those that come."""
         self.run(self._report())
@@ -272,12 +290,14 @@ class Stage:
     async def _end(self, kill: bool) -> None:
         service = self.service
         if kill:
-            service.reports_open = False
+            service.gate.clear()
         else:
             await self._report()
         self.reader.failures = 0
         self.reader.open.set()
         await self._settle()
+        service.reports.clear()
+        service.gate.set()
         await service.stop()
         if not kill:
             for message in self.hand.held:
@@ -287,10 +307,10 @@ class Stage:
         await self._driver.stop()
 
     async def _report(self) -> None:
-        self.service.reports_open = True
         reports, self.service.reports = self.service.reports, []
         for report in reports:
             report()
+        self.service.gate.set()
 
     async def _submit(
         self, name: str, bodies: Sequence[str], rank: int | None, more: dict[str, Any]
@@ -315,16 +335,21 @@ class Stage:
         self.service.store.add_full(new.row(), (Nobody(), new))
 
     def _finish(self, message: TaskMessage) -> None:
-        if message.key in self.service._dropped:  # as a worker does
-            self.service._ended([message])
-        else:
+        if self._begun(message):
             self.service.store.complete(message, b"{}")
 
     def _fail(self, message: TaskMessage) -> None:
+        if self._begun(message):
+            self.service._retry(message, Failure("planned", "it is to run again", after=0.0))
+
+    def _begun(self, message: TaskMessage) -> bool:
+        """Begin an attempt as a worker does."""
         if message.key in self.service._dropped:
             self.service._ended([message])
-        else:
-            self.service._retry(message, Failure("planned", "it is to run again", after=0.0))
+            return False
+        if message.careful and not message.noted:
+            self.service.store.start(message)
+        return True
 
     async def _settle(self) -> None:
         quiet = 0

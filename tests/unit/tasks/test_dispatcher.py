@@ -39,18 +39,18 @@ def finish_all(stage: Stage, count: int) -> None:
     assert stage.channel.depth() == 0
 
 
-def test_a_read_that_has_seen_more_than_was_reported_makes_nothing_run_twice(stage: Stage) -> None:
+def test_a_read_that_has_seen_a_commit_ends_after_its_report(stage: Stage) -> None:
     stage.begin(4)
     keys = stage.submit("a", ["1"] * 5)
     stage.settle()
-    stage.service.reports_open = False
+    stage.hold_reports()
     keys += stage.submit("a", ["1"] * 2)
     stage.settle()
     stage.allow(4)
     stage.call(stage.dispatcher.feed)
-    stage.settle()  # the read finds three rows, two of which it has not been told of
+    stage.settle()  # the read finds three rows, two of which nobody was told of
     assert delivered(stage) == keys[:4]
-    assert len(stage.dispatcher._plain) == 3
+    assert stage.reader.held_back == 1
     stage.report()
     finish_all(stage, 7)
     assert delivered(stage) == keys

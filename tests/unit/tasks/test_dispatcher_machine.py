@@ -48,17 +48,24 @@ class Model:
         self.limited: set[bytes] = set()
         self.early: set[bytes] = set()  # delivered before their commits were reported
         self.out: dict[bytes, TaskMessage] = {}
+        self.void: set[bytes] = set()  # cancelled
         self.unproven: set[bytes] = set()  # plain ones that the last run had handed out when it was killed
 
     def reported(self, message: TaskMessage) -> None:
         key = message.key
+        self.void.discard(key)
         if key in self.early:
             self.early.discard(key)
         else:
             self.waiting[key] = rank_of(message)
 
+    def cancelled(self, key: bytes) -> None:
+        self.waiting.pop(key, None)
+        self.void.add(key)
+
     def delivered(self, message: TaskMessage) -> None:
         key = message.key
+        assert key not in self.void, "it was cancelled"
         assert key not in self.out, "handed out twice at a time"
         if key in self.waiting:
             rank = self.waiting.pop(key)
@@ -103,6 +110,7 @@ class DispatcherMachine(RuleBasedStateMachine):
                 first = -(2**62) if status == Status.RUNNING else None
                 self.model.waiting[key] = first or (time_in(key) if rank is None else rank)
         self.stage.begin(length, MAX_BYTES, killed=killed, watch=self.model.delivered)
+        self.stage.service.watch_cancelled = self.model.cancelled
         for name in ("committed", "committed_ranked"):
             self.spy(name)
 
@@ -172,12 +180,12 @@ class DispatcherMachine(RuleBasedStateMachine):
             key = self.submitted[number % len(self.submitted)]
             self.stage.run(self.stage.service.control.cancel([key]))
             self.cancelled.add(key)
-            self.model.waiting.pop(key, None)
 
     @rule(number=st.integers(0, 100))
     def redrive(self, number: int) -> None:
         if self.submitted:
             key = self.submitted[number % len(self.submitted)]
+            self.model.void.discard(key)
             self.stage.run(self.stage.service.control.retry([key]))
 
     @rule(paused=st.booleans())
@@ -204,7 +212,7 @@ class DispatcherMachine(RuleBasedStateMachine):
 
     @rule()
     def commits_are_not_reported_yet(self) -> None:
-        self.stage.service.reports_open = False
+        self.stage.hold_reports()
 
     @rule()
     def commits_are_reported(self) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from living import Asked, Life, doors, killed
+from life_actions import Asked, doors, killed
+from living import PLACES, RESERVE, Life
 
 from taskmill import Fail, Retry
 from taskmill.process.messages import Completed, Outcome
@@ -33,7 +34,10 @@ bodies = st.one_of(
         {"action": st.just("at_once"), "data": st.fixed_dictionaries({"plan": plans})}, optional=optional
     ),
     st.fixed_dictionaries(
-        {"action": st.sampled_from(["waits", "alone"]), "data": st.fixed_dictionaries({"stubborn": st.booleans()})},
+        {
+            "action": st.sampled_from(["waits", "alone"]),
+            "data": st.fixed_dictionaries({"stubborn": st.booleans()}),
+        },
         optional=optional,
     ),
     st.fixed_dictionaries({"action": st.just("isolated")}, optional=optional),
@@ -196,6 +200,9 @@ class LifeMachine(RuleBasedStateMachine):
             check_attempts(task)
         if idle:
             self.check_owners(rows)
+        consumer = self.life.consumer
+        assert 0 <= consumer._in_hand <= PLACES + RESERVE
+        assert len(consumer._free) == len(set(consumer._free)) <= PLACES, "a place of work was given back twice"
 
     def check_end(self, id_: str, task: dict[str, Any]) -> None:
         """An end that was read is read for ever, unless somebody had the task run again."""

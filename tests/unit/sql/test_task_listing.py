@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import apsw
 import pytest
-from dispatching import database
+from opened import opened
 from sqlalchemy import Select
 
 from taskmill.sql import migrate
@@ -91,20 +91,16 @@ def test_every_selection_goes_by_an_index_and_sorts_nothing(
 
 def run(path: Path, use: Callable[[Listing], Awaitable[T]]) -> T:
     async def whole() -> T:
-        opened = database(path)
-        await opened.start()
-        try:
-            await migrate(opened, COMPONENT, MIGRATIONS)
-            await fill(opened)
-            return await use(Listing(Reader(opened)))
-        finally:
-            await opened.stop()
+        async with opened(path) as database:
+            await migrate(database, COMPONENT, MIGRATIONS)
+            await insert(database, list(rows()))
+            return await use(Listing(Reader(database)))
 
     return asyncio.run(whole())
 
 
-async def fill(opened: SqliteDatabase) -> None:
-    await opened.writer.run(lambda connection: connection.executemany(INSERT, list(rows())))
+async def insert(database: SqliteDatabase, values: list[tuple[Any, ...]]) -> None:
+    await database.writer.run(lambda connection: connection.executemany(INSERT, values).fetchall())
 
 
 def expected(selection: Selection) -> list[int]:
@@ -156,7 +152,9 @@ def test_a_look_for_what_is_not_there_has_an_end(tmp_path: Path, monkeypatch: py
         tasks, cursor = await found.page(Selection(queue="none"), None, 100)
         assert tasks == []
         assert cursor is not None
-        assert to_text(cursor) == to_text(((ROWS - 30) << 80).to_bytes(16)), "thirty were looked at, and no more"
+        assert to_text(cursor) == to_text(((ROWS - 30) << 80).to_bytes(16)), (
+            "thirty were looked at, and no more"
+        )
 
     run(tmp_path, look)
 
@@ -165,11 +163,10 @@ def test_what_was_made_while_the_clock_was_back_is_found_by_its_time(tmp_path: P
     """Ids stand still while the clock is behind, so the time in them is later than the task's own."""
 
     async def look(found: Listing) -> None:
-        opened = found._reader.database
         late = 10**12
         behind = [((late + 50_000 << 80) + n).to_bytes(16) for n in range(3)]
         row = [(id_, "late", "tasks", 0, late, None, None, None) for id_ in behind]
-        await opened.writer.run(lambda connection: connection.executemany(INSERT, row))
+        await insert(found._reader.database, row)
         keys, _ = await found.keys(Selection(before=late + 1, action="late"), None, 10)
         assert keys == behind[::-1]
         assert (await found.keys(Selection(after=late + 1, action="late"), None, 10))[0] == []
