@@ -188,9 +188,9 @@ class Dispatcher:
             self._let_go(message.key)
 
     def adopt(self, rows: Sequence[Dispatchable]) -> list[TaskMessage]:
-        """Make messages of rows, except of those that are in memory already."""
-        known = self._ranked.known
-        messages = self._messages([row for row in rows if row[0] not in known])
+        """Make messages of rows, except of those that are in memory already, if only to be dropped."""
+        known, dropped = self._ranked.known, self._dropped
+        messages = self._messages([row for row in rows if row[0] not in known and row[0] not in dropped])
         known.update([message.key for message in messages])
         return messages
 

@@ -6,7 +6,7 @@ import asyncio
 from bisect import insort
 from time import time
 
-from taskmill.tasks.edge import Edge
+from taskmill.tasks.edge import Edge, Position
 from taskmill.tasks.message import TaskMessage
 from taskmill.tasks.options import Options
 
@@ -32,6 +32,7 @@ class Limiter:
         self.edge = Edge(None)  # of what is in memory: parked, on its way, or behind the edge of its queue
         self.timer: asyncio.TimerHandle | None = None
         self.loading: asyncio.Task[None] | None = None
+        self.recalling = False  # nobody knows yet what has started before
 
     def free(self, now: float) -> int:
         """Return how many may start now."""
@@ -40,6 +41,10 @@ class Limiter:
             self._look(now, self.rate.seconds)
             places = min(places, self.rate.count - len(self.starts) - len(self.pending))
         return max(places, 0)
+
+    def others_before(self, position: Position) -> bool:
+        """Whether tasks that wait, parked or as rows, come before one."""
+        return self.edge.beyond(position) or (bool(self.parked) and self.parked[0][:2] < position)
 
     def give(self, message: TaskMessage, now: float) -> None:
         """Give a task a place."""

@@ -73,22 +73,23 @@ class Limits:
         if limiter is None:
             limiter = self._limiters[key] = Limiter(key, message.registered.action.options)
             if limiter.rate is not None:  # tasks may have started before this run, or since it was forgotten
+                limiter.recalling = True
                 limiter.loading = self._loop.create_task(self._recall(limiter))
-        free = limiter.loading is None and limiter.free(now := self._loop.time()) > 0
-        overtakes = bool(limiter.parked) and limiter.parked[0][:2] < place_of(message)
-        if free and not overtakes:
+        now = self._loop.time()
+        free = not limiter.recalling and limiter.free(now) > 0
+        if free and not limiter.others_before(place_of(message)):
             limiter.give(message, now)
             return True
-        if limiter.loading is None and limiter.policy == "drop_newest":
+        full = not limiter.recalling and not free
+        if full and limiter.policy == "drop_newest":
             self._drop(message)
             return False
         self._park(limiter, message)
-        if limiter.loading is None:
-            if limiter.policy == "cancel_running":
-                self._make_way(limiter)
-            if free:  # for those that were parked before; their timer has not rung yet
-                self._wake(limiter)
-            self._wake_later(limiter)
+        if full and limiter.policy == "cancel_running":
+            self._make_way(limiter)
+        if free:  # those before it have not been woken yet
+            self._wake(limiter)
+        self._wake_later(limiter)
         return False
 
     def release(self, message: TaskMessage) -> None:
@@ -163,7 +164,8 @@ class Limits:
     def _wake(self, limiter: Limiter) -> None:
         """Let as many go on as have a place, and see to those that are still rows."""
         ready: dict[str, list[TaskMessage]] = {}
-        for _ in range(min(limiter.free(self._loop.time()), len(limiter.parked))):
+        free = 0 if limiter.recalling else limiter.free(self._loop.time())
+        for _ in range(min(free, len(limiter.parked))):
             message = heapq.heappop(limiter.parked)[2]
             self._bytes -= len(message.body)
             assert message.place is not None  # noqa: S101 - as above
@@ -175,7 +177,9 @@ class Limits:
             limiter.loading = self._loop.create_task(self._refill(limiter))
         if limiter.parked or limiter.starts or limiter.pending:
             self._wake_later(limiter)
-        elif limiter.idle() and self._limiters.get(limiter.key) is limiter:  # one that woke may have begun anew
+        elif (
+            limiter.idle() and self._limiters.get(limiter.key) is limiter
+        ):  # one that woke may have begun anew
             del self._limiters[limiter.key]
 
     def _wake_later(self, limiter: Limiter) -> None:
@@ -202,6 +206,7 @@ class Limits:
         loop_now = self._loop.time()
         limiter.starts.extend(sorted(loop_now - max(0.0, now - at) / 1000 for at in started))
         limiter.loading = None
+        limiter.recalling = False
         self._judge(limiter)
         self._wake(limiter)
 

@@ -81,6 +81,7 @@ class TaskPage(msgspec.Struct):
 _shown_error = msgspec.json.Decoder(ShownError)
 _error = msgspec.json.Decoder(TaskError)
 _tags = msgspec.json.Decoder(list[str])
+_raw = msgspec.json.Decoder(msgspec.Raw)
 
 
 def from_row(row: Sequence[Any]) -> Task:
@@ -108,9 +109,9 @@ def _fields(row: Sequence[Any]) -> dict[str, Any]:
     return {
         "id": to_text(id_),
         "action": action,
-        "data": msgspec.Raw(data.encode()),
+        "data": _shown(data),
         "status": Status(status).word,
-        "result": NULL if result is None else msgspec.Raw(result.encode()),
+        "result": NULL if result is None else _shown(result),
         "error": None if error is None else _shown_error.decode(error),
         "queue": queue,
         "priority": priority or 0,
@@ -126,6 +127,14 @@ def _fields(row: Sequence[Any]) -> dict[str, Any]:
         "started_at": moment(started),
         "finished_at": moment(finished),
     }
+
+
+def _shown(text: str) -> msgspec.Raw:
+    """Return stored JSON as it is; what a damaged row holds instead as a string, so that lists stay whole."""
+    try:
+        return _raw.decode(text)
+    except msgspec.DecodeError:
+        return msgspec.Raw(msgspec.json.encode(text))
 
 
 def timestamp(milliseconds: int) -> str:

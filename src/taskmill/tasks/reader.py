@@ -47,8 +47,8 @@ class Reader:
         values = {"queue_": queue, "id_": after, "limit_": limit}
         with self.changes.reading() as changed:
             rows, cut = await self._read_reported(max_bytes, statements.PLAIN, values)
-        end = rows[-1][0] if cut or len(rows) == limit else None
-        return [row for row in rows if row[2] is not None and not changed(row[0])], end
+            end = rows[-1][0] if cut or len(rows) == limit else None
+            return [row for row in rows if row[2] is not None and not changed(row[0])], end
 
     async def ranked(
         self, queue: str, after: Position, limit: int, max_bytes: int
@@ -69,8 +69,8 @@ class Reader:
     ) -> tuple[list[Dispatchable], Position | None]:
         with self.changes.reading() as changed:
             rows, cut = await self._read_reported(max_bytes, statement, values)
-        end = (rows[-1][6], rows[-1][0]) if cut or len(rows) == limit else None
-        return [row for row in rows if not changed(row[0])], end
+            end = (rows[-1][6], rows[-1][0]) if cut or len(rows) == limit else None
+            return [row for row in rows if not changed(row[0])], end
 
     async def _read_reported(
         self, max_bytes: int, statement: Statement, values: dict[str, Any]
@@ -103,7 +103,7 @@ class Reader:
         """Return when the next scheduled task is due, or the next waiting one expires."""
         times = [
             (await self.read(statement, {}))[0][0]
-            for statement in (statements.NEXT_DUE, statements.NEXT_EXPIRY)
+            for statement in (statements.NEXT_DUE, *statements.NEXT_EXPIRY)
         ]
         return min((at for at in times if at is not None), default=None)
 

@@ -107,16 +107,14 @@ MIGRATIONS = (
         ALTER TABLE task ADD COLUMN fair_key TEXT;
         ALTER TABLE task ADD COLUMN limit_key TEXT;
         ALTER TABLE task ADD COLUMN tags TEXT;
-        CREATE INDEX task_rank ON task (queue, rank, id) WHERE status = 0 AND rank IS NOT NULL;
-        CREATE INDEX task_due ON task (status, run_at, id, queue) WHERE status = 1;
-        CREATE INDEX task_expiry ON task (expires_at, id) WHERE status IN (0, 1) AND expires_at IS NOT NULL;
-        CREATE INDEX task_key ON task (action, key, id) WHERE key IS NOT NULL;
-        CREATE INDEX task_by_key ON task (key, id) WHERE key IS NOT NULL;
+        CREATE INDEX task_rank ON task (queue, status, rank, id) WHERE rank IS NOT NULL;
+        CREATE INDEX task_due ON task (status, run_at, id, queue) WHERE run_at IS NOT NULL;
+        CREATE INDEX task_expiry ON task (status, expires_at, id) WHERE expires_at IS NOT NULL;
+        CREATE INDEX task_key ON task (key, id) WHERE key IS NOT NULL;
         CREATE INDEX task_tagged ON task (id) WHERE tags IS NOT NULL;
-        CREATE INDEX task_fair ON task (queue, fair_key, priority, rank)
-            WHERE status = 0 AND fair_key IS NOT NULL;
-        CREATE INDEX task_turn ON task (queue, priority, rank) WHERE status = 0 AND fair_key IS NOT NULL;
-        CREATE INDEX task_limit ON task (limit_key, rank, id) WHERE status = 0 AND limit_key IS NOT NULL;
+        CREATE INDEX task_fair ON task (queue, fair_key, priority, status, rank) WHERE fair_key IS NOT NULL;
+        CREATE INDEX task_turn ON task (queue, priority, status, rank) WHERE fair_key IS NOT NULL;
+        CREATE INDEX task_limit ON task (limit_key, status, rank, id) WHERE limit_key IS NOT NULL;
         CREATE INDEX task_started ON task (limit_key, started_at) WHERE limit_key IS NOT NULL;
         CREATE TABLE attempt (
             task_id BLOB NOT NULL,

@@ -343,7 +343,7 @@ class TaskService:
                 continue  # no message was made of it
             if dispatcher.has(key, rank is not None):
                 self._dropped.add(key)
-        self._dropped.difference_update(self.worker.cancel([one.key for one in cancelled]))
+        self.worker.cancel([one.key for one in cancelled])
 
     def _take_back(self, message: TaskMessage) -> bool:
         """Return a task whose queue is paused to it; tell whether it is."""

@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from taskmill.tasks.lifecycle import Status
+from taskmill.tasks.lifecycle import WAITING, Status
 from taskmill.tasks.schema import attempt, idempotency, pause, task
 
 
@@ -151,21 +151,26 @@ DUE: Select[Any] = (
     .limit(bindparam("limit_"))
 )
 
-NEXT_DUE: Select[Any] = select(func.min(task.c.run_at)).where(task.c.status == code(Status.SCHEDULED))
+NEXT_DUE: Select[Any] = select(func.min(task.c.run_at)).where(
+    task.c.status == code(Status.SCHEDULED), task.c.run_at.is_not(None)
+)
 
 _may_expire = task.c.status.in_([code(Status.QUEUED), code(Status.SCHEDULED)]) & task.c.expires_at.is_not(
     None
 )
 
-# Tasks that nobody started in time, the first ones. Parameters: now, limit.
+# Tasks that nobody started in time, some of them. Parameters: now, limit.
 EXPIRED: Select[Any] = (
     select(task.c.id)
     .where(_may_expire, task.c.expires_at <= bindparam("now_"))
-    .order_by(task.c.expires_at, task.c.id)
     .limit(bindparam("limit_"))
 )
 
-NEXT_EXPIRY: Select[Any] = select(func.min(task.c.expires_at)).where(_may_expire)
+# One for each state: the least of both would be looked for among all.
+NEXT_EXPIRY: tuple[Select[Any], ...] = tuple(
+    select(func.min(task.c.expires_at)).where(task.c.status == code(status), task.c.expires_at.is_not(None))
+    for status in WAITING
+)
 
 # How many tasks have not ended: an index has all of it.
 UNENDED: Select[Any] = (

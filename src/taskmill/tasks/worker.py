@@ -190,8 +190,6 @@ class Worker:
     def _launch(self, slot: Slot, message: TaskMessage) -> None:
         if message.registered.action.is_async:
             self._spawn(slot, message, self._run_async(slot, message))
-            if message.timeout is not None:
-                self._loop.call_later(message.timeout, self._time_out, message)
         else:
             self._run_isolated(slot, message)
 
@@ -202,12 +200,17 @@ class Worker:
     async def _run_async(self, slot: Slot, message: TaskMessage) -> None:
         current.set(message)
         failure, result = None, b""
+        limit = message.timeout
+        timer = None if limit is None else self._loop.call_later(limit, self._time_out, message)
         try:
             result = encode_result(await message.run())
         except BaseException as error:
             if self._stopping:  # broken off: whatever it raised on its way out costs no attempt
                 return
             failure = failure_of(error, message.registered.action)
+        finally:
+            if timer is not None:
+                timer.cancel()
         if message not in self._running:  # it was given up before it came to its end
             return
         if message.stopping == "timeout":
@@ -229,10 +232,10 @@ class Worker:
         message.stopping = reason
         if isinstance(attempt.handle, Call):
             self._pool.cancel(attempt.handle, GRACE)
-        elif attempt.handle is not None:
-            if message.noted or not message.careful:  # else it waits for its claim, which will be refused
-                attempt.handle.cancel()
+        elif attempt.handle is not None and (message.noted or not message.careful):
+            attempt.handle.cancel()
             self._loop.call_later(GRACE, self._give_up, message)
+        # Else it waits for its claim, which will be refused.
 
     def _give_up(self, message: TaskMessage) -> None:
         """Let go of an attempt on the loop that does not heed its cancellation."""
@@ -289,7 +292,9 @@ class Worker:
         self._pool.submit(calls)
 
     def _isolated_ended(self, message: TaskMessage, outcome: Outcome) -> None:
-        if isinstance(outcome, Completed):
+        if message.stopping == "cancelled":  # whatever it came to: its row has ended
+            self._settle([message])
+        elif isinstance(outcome, Completed):
             failure = failure_in(outcome.result)
             if failure is None:
                 self._store.complete(message, outcome.result)

@@ -76,7 +76,7 @@ def test_every_selection_goes_by_an_index_and_sorts_nothing(
         assert not [step for step in steps if "TEMP B-TREE" in step or step.startswith("SCAN task")], steps
         candidates = [step for step in steps if step.startswith("SEARCH task") and "(id=?)" not in step]
         if selection.key:
-            wanted = "task_by_key (key=?"
+            wanted = "task_key (key=?"
         elif selection.action:
             wanted = "task_action (action=? AND status=?"
         elif selection.statuses:

@@ -70,13 +70,26 @@ class GatedReader(Reader):
             self.reads -= 1
 
 
+class Watcher:
+    """What a test may hear of, in the order in which it comes about."""
+
+    def reported(self, message: TaskMessage) -> None:
+        """A task was committed, and is queued."""
+
+    def cancelled(self, key: bytes) -> None:
+        """A task was cancelled, and that was committed."""
+
+    def delivered(self, message: TaskMessage) -> None:
+        """A task was handed out."""
+
+
 class GatedService(TaskService):
     """A service that can be kept from hearing of commits: of all of them, so that their order stays."""
 
     def __init__(self, entry: Entry[Any], context: Context) -> None:
         super().__init__(entry, context)
         self.reports: list[Callable[[], None]] = []
-        self.watch_cancelled: Callable[[bytes], None] = lambda _: None
+        self.watcher = Watcher()
 
     @property
     def gate(self) -> asyncio.Event:
@@ -102,7 +115,7 @@ class GatedService(TaskService):
 
         def report() -> None:
             for one in cancelled:
-                self.watch_cancelled(one.key)
+                self.watcher.cancelled(one.key)
             whole(cancelled)
 
         self.hear(report)
@@ -158,7 +171,9 @@ class Stage:
         self._actions = actions
         self._components: dict[str, Any] = {}
         self._context = Context(self._components, _failed, data_dir=directory, app_dir=directory)
-        config = SqliteConfig(name="db", kind="db.sql.sqlite", file="tasks.db", options={"synchronous": "off"})
+        config = SqliteConfig(
+            name="db", kind="db.sql.sqlite", file="tasks.db", options={"synchronous": "off"}
+        )
         self.database = self._components["app:db"] = SqliteDatabase(self._entry(config), self._context)
         self.run(self._open())
 
@@ -171,10 +186,11 @@ class Stage:
         max_bytes: int = 2**20,
         *,
         killed: bool = False,
-        watch: Callable[[TaskMessage], None] = lambda _: None,
+        watcher: Watcher | None = None,
     ) -> None:
-        """Begin a run; ``watch`` sees each message as it is handed out."""
-        self.hand = Hand(watch)
+        """Begin a run."""
+        self.watcher = watcher or Watcher()
+        self.hand = Hand(self.watcher.delivered)
         self.run(self._begin(max_length, max_bytes, killed))
 
     def end(self, *, kill: bool) -> None:
@@ -236,7 +252,8 @@ class Stage:
     def rows(self) -> list[tuple[bytes, int, int | None, int]]:
         """Return the id, status, rank and attempt of every task."""
         sql = "SELECT id, status, rank, attempt FROM task ORDER BY id"
-        return self.run(self.database.read(lambda connection: connection.execute(sql).fetchall()))
+        found: list[Any] = self.run(self.database.read(lambda connection: connection.execute(sql).fetchall()))
+        return found
 
     def statuses(self) -> dict[bytes, int]:
         return {id_: status for id_, status, _, _ in self.rows()}
@@ -275,6 +292,7 @@ class Stage:
             actions=["file://actions.py"],
         )  # fmt: skip
         self.service = GatedService(self._entry(service), self._context)
+        self.service.watcher = self.watcher
         await self.service.start()
         self.reader = self.service.reader  # type: ignore[assignment]
         self.dispatcher = self.service.dispatchers["tasks"]
@@ -285,7 +303,13 @@ class Stage:
 
     def _gate(self, name: str) -> None:
         whole = getattr(self.dispatcher, name)
-        setattr(self.dispatcher, name, lambda messages: self.service.hear(lambda: whole(messages)))
+
+        def report(messages: Sequence[TaskMessage]) -> None:
+            for message in messages:
+                self.watcher.reported(message)
+            whole(messages)
+
+        setattr(self.dispatcher, name, lambda messages: self.service.hear(lambda: report(messages)))
 
     async def _end(self, kill: bool) -> None:
         service = self.service
@@ -307,10 +331,10 @@ class Stage:
         await self._driver.stop()
 
     async def _report(self) -> None:
+        self.service.gate.set()
         reports, self.service.reports = self.service.reports, []
         for report in reports:
             report()
-        self.service.gate.set()
 
     async def _submit(
         self, name: str, bodies: Sequence[str], rank: int | None, more: dict[str, Any]

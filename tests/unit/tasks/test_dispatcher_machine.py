@@ -8,7 +8,7 @@ from time import time
 from typing import Any
 
 import pytest
-from dispatching import Stage
+from dispatching import Stage, Watcher
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -21,8 +21,8 @@ from taskmill.tasks.message import TaskMessage
 
 EXAMPLES = int(os.environ.get("TASKMILL_EXAMPLES", "40"))
 MAX_BYTES = 200
-AT_ONCE = 2  # tasks of one limit
-ACTIONS = f"""
+LIMITS = {"one": 1, "pair": 2}  # actions, and how many of their tasks run at once
+ACTIONS = """
 from typing import Any
 from taskmill import action
 
@@ -30,17 +30,20 @@ from taskmill import action
 def anything(data: Any, /) -> None:
     pass
 
-@action(inline=True, concurrency={AT_ONCE}, concurrency_key="data")
-def limited(data: Any, /) -> None:
+@action(inline=True, concurrency=1)
+def one(data: Any, /) -> None:
+    pass
+
+@action(inline=True, concurrency=2)
+def pair(data: Any, /) -> None:
     pass
 """
 
 few = st.integers(1, 8)
 sizes = st.lists(st.integers(2, 60), min_size=1, max_size=8)
-LIMITS = ("one", "other")
 
 
-class Model:
+class Model(Watcher):
     """What waits, as far as its commit was reported, and what a consumer holds."""
 
     def __init__(self) -> None:
@@ -69,7 +72,9 @@ class Model:
         assert key not in self.out, "handed out twice at a time"
         if key in self.waiting:
             rank = self.waiting.pop(key)
-            better = [other for other, its in self.waiting.items() if its < rank and other not in self.limited]
+            better = [
+                other for other, its in self.waiting.items() if its < rank and other not in self.limited
+            ]
             assert key in self.limited or not better, "a better one waits"
         else:
             self.early.add(key)
@@ -109,20 +114,7 @@ class DispatcherMachine(RuleBasedStateMachine):
             if status in (Status.QUEUED, Status.RUNNING):
                 first = -(2**62) if status == Status.RUNNING else None
                 self.model.waiting[key] = first or (time_in(key) if rank is None else rank)
-        self.stage.begin(length, MAX_BYTES, killed=killed, watch=self.model.delivered)
-        self.stage.service.watch_cancelled = self.model.cancelled
-        for name in ("committed", "committed_ranked"):
-            self.spy(name)
-
-    def spy(self, name: str) -> None:
-        whole = getattr(self.stage.dispatcher, name)
-
-        def heard(messages: list[TaskMessage]) -> None:
-            for message in messages:
-                self.model.reported(message)
-            whole(messages)
-
-        setattr(self.stage.dispatcher, name, lambda messages: self.stage.service.hear(lambda: heard(messages)))
+        self.stage.begin(length, MAX_BYTES, killed=killed, watcher=self.model)
 
     @initialize(length=few)
     def first_run(self, length: int) -> None:
@@ -137,10 +129,10 @@ class DispatcherMachine(RuleBasedStateMachine):
         rank = int(time() * 1000) + later * 1000 - priority * 600_000
         self.submit("anything", sizes, settle, rank=rank, priority=priority)
 
-    @rule(sizes=sizes, limit=st.sampled_from(LIMITS), later=st.integers(-3, 3), settle=st.booleans())
+    @rule(sizes=sizes, limit=st.sampled_from(sorted(LIMITS)), later=st.integers(-3, 3), settle=st.booleans())
     def submit_limited(self, sizes: list[int], limit: str, later: int, settle: bool) -> None:
         rank = int(time() * 1000) + later * 1000
-        self.limited.update(self.submit("limited", sizes, False, rank=rank, limit_key=limit))
+        self.limited.update(self.submit(limit, sizes, False, rank=rank, limit_key=limit))
         if settle:
             self.stage.settle()
 
@@ -185,6 +177,7 @@ class DispatcherMachine(RuleBasedStateMachine):
     def redrive(self, number: int) -> None:
         if self.submitted:
             key = self.submitted[number % len(self.submitted)]
+            self.stage.report()  # whoever redrives a task has heard of its end
             self.model.void.discard(key)
             self.stage.run(self.stage.service.control.retry([key]))
 
@@ -231,9 +224,9 @@ class DispatcherMachine(RuleBasedStateMachine):
 
     @invariant()
     def limits_hold(self) -> None:
-        for limit in LIMITS:
+        for limit, most in LIMITS.items():
             held = [one for one in self.model.out.values() if one.place and one.place.limit_key == limit]
-            assert len(held) <= AT_ONCE
+            assert len(held) <= most
 
     @invariant()
     def memory_is_bounded(self) -> None:

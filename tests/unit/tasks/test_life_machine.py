@@ -202,7 +202,9 @@ class LifeMachine(RuleBasedStateMachine):
             self.check_owners(rows)
         consumer = self.life.consumer
         assert 0 <= consumer._in_hand <= PLACES + RESERVE
-        assert len(consumer._free) == len(set(consumer._free)) <= PLACES, "a place of work was given back twice"
+        assert len(consumer._free) == len(set(consumer._free)) <= PLACES, (
+            "a place of work was given back twice"
+        )
 
     def check_end(self, id_: str, task: dict[str, Any]) -> None:
         """An end that was read is read for ever, unless somebody had the task run again."""

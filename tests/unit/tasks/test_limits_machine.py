@@ -25,7 +25,9 @@ options = st.one_of(
 )
 moments = st.floats(0.001, 1.5).map(lambda seconds: round(seconds, 3))
 few_moments = st.lists(moments, min_size=1, max_size=5)
-delays = st.lists(st.one_of(moments, st.none()), max_size=3).map(lambda found: [*found, 0.01])  # None: it fails
+delays = st.lists(st.one_of(moments, st.none()), max_size=3).map(
+    lambda found: [*found, 0.01]
+)  # None: it fails
 
 
 @pytest.fixture(autouse=True, scope="module")
