@@ -12,7 +12,6 @@ from typer.main import get_command
 from taskmill import application, cli
 from taskmill.registry.yaml_tree import parse
 from taskmill.tasks.catalog import Catalog
-from taskmill.tasks.model import Status
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
@@ -104,9 +103,3 @@ def test_troubleshooting_quotes_what_is_said() -> None:
     texts = [text for line in quoted for text in re.findall("`([^`]+)`", line)]
     assert len(texts) > 20
     assert [text for text in texts if text not in source] == []
-
-
-def test_the_drawn_life_of_a_task_has_the_states_that_there_are() -> None:
-    (drawn,) = blocks(ROOT / "docs" / "architecture.md", "mermaid")
-    states = set(re.findall(r"\b([a-z]+) -->", drawn)) | set(re.findall(r"--> ([a-z]+)", drawn))
-    assert states == {status.word for status in Status}

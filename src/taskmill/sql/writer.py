@@ -70,11 +70,8 @@ class Lane(Generic[W]):
         """Add a row to the next commit; ``waiter`` comes back in ``settle``."""
         self.rows.append(row)
         self.waiters.append(waiter)
-        self.writer.wake()
-
-    def full(self) -> bool:
-        """Whether as many rows wait for a commit as may; what can be refused should be."""
-        return len(self.rows) >= self.writer.limit
+        if not self.writer.awake:  # rows come by the hundred, and it costs less to look than to call
+            self.writer.wake()
 
     def take(self) -> tuple[list[Row], list[W]]:
         """Hand over what has gathered and begin anew."""
@@ -129,7 +126,7 @@ class Writer:
         self._on_damage = on_damage
         self._lanes: list[Lane[Any]] = []
         self._calls: list[_Call] = []
-        self._scheduled = False  # a batch is under way, or will be taken when the loop has read its sockets
+        self.awake = False  # a batch is under way, or will be taken when the loop has read its sockets
         self._flushing = False  # a batch is with the thread
         self._heard = asyncio.Event()  # set once that batch is reported; another one for each
         self._upkeep = False  # the thread has the connection though no batch is under way
@@ -167,14 +164,14 @@ class Writer:
 
     def wake(self) -> None:
         """See to it that a batch is taken once the loop has read what its sockets hold now."""
-        if not self._scheduled:
-            self._scheduled = True
+        if not self.awake:
+            self.awake = True
             self._settled.clear()
             self.loop.call_soon(self._take)
 
     async def stop(self) -> None:
         """Commit everything that was appended, then end the thread."""
-        while self._scheduled:
+        while self.awake:
             await self._settled.wait()
         self._inbox.put(None)
         await asyncio.to_thread(self._thread.join)
@@ -190,7 +187,7 @@ class Writer:
             self._heard = asyncio.Event()
             self._inbox.put(_Batch(groups, calls, staged))
         else:
-            self._scheduled = False
+            self.awake = False
             self._settled.set()
 
     def _work(self) -> None:

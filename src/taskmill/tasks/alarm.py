@@ -73,8 +73,11 @@ class Alarm:
             if self._next is not None and self._next <= now:
                 try:
                     await self._ring(now)
-                except (DatabaseError, Overloaded) as error:
-                    logger.warning("scheduled tasks cannot be queued, trying again: %s", error)
+                except Exception as error:  # of any kind: without the alarm nothing is retried any more
+                    expected = isinstance(error, DatabaseError | Overloaded)
+                    logger.warning(
+                        "scheduled tasks cannot be queued, trying again: %s", error, exc_info=not expected
+                    )
                     self._next = now
                     await asyncio.sleep(PAUSE)
                 continue

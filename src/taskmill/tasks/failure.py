@@ -37,6 +37,11 @@ def failure_of(error: BaseException, action: Action[Any, Any]) -> Failure:
     return Failure(_bounded(type(error).__qualname__), _bounded(message), _bounded(trace), final)
 
 
+def timed_out(timeout: float | None) -> Failure:
+    """Describe an attempt that took longer than its timeout, in seconds."""
+    return Failure("timeout", f"it ran longer than its timeout of {timeout:g} s and was stopped")
+
+
 def _bounded(text: str) -> str:
     """Keep of a text what can be stored: valid and not too long."""
     return text.encode("utf-8", "replace").decode()[:TEXT_LIMIT]

@@ -40,10 +40,15 @@ def time_in(id_: bytes) -> int:
     return int.from_bytes(id_[:6])
 
 
+def least_id(milliseconds: int) -> bytes:
+    """Return what is not greater than any id made at a time since 1970, or later."""
+    return (max(0, milliseconds) << 80).to_bytes(16)
+
+
 def to_text(id_: bytes) -> str:
     """Return an id as people write it."""
-    digits = id_.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    quads = id_.hex("-", 2)  # eight of them, with a hyphen too many at the first, the sixth and the seventh
+    return f"{quads[:4]}{quads[5:29]}{quads[30:34]}{quads[35:]}"
 
 
 def from_text(text: str) -> bytes | None:

@@ -6,16 +6,18 @@ Each is one call within a commit of the single writer, so of fifty that race, on
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from taskmill.sql import Transaction
 from taskmill.tasks import statements, steps
+from taskmill.tasks.ids import least_id
 from taskmill.tasks.lifecycle import ENDED, WAITING, Status
 from taskmill.tasks.options import Unique
 from taskmill.tasks.placing import NewTask
 from taskmill.tasks.turns import fair_rank
 from taskmill.units import parse_duration
 
+CLOCK_SLACK = 60_000  # milliseconds by which the time in an id may be before `created_at`
 REMEMBERED = 24 * 3_600_000  # milliseconds for which an idempotency key is known
 _UNFINISHED = tuple(status for status in Status if status not in ENDED)
 
@@ -92,9 +94,10 @@ def _duplicate(transaction: Transaction, new: NewTask) -> Submitted | None:
     if new.place.key is None:
         return None
     unique: Unique = new.message.registered.action.options.unique
-    values: dict[str, str | int] = {"action_": new.message.name, "key_": new.place.key}
+    values: dict[str, Any] = {"action_": new.message.name, "key_": new.place.key}
     if unique.within is not None:
-        values["since_"] = new.created_at - int(parse_duration(unique.within) * 1000)
+        since = new.created_at - int(parse_duration(unique.within) * 1000)
+        values |= {"since_": since, "first_": least_id(since - CLOCK_SLACK)}
     states = WAITING if unique.over == "waiting" else _UNFINISHED
     for id_, status in transaction.fetch(statements.same(states, within=unique.within is not None), **values):
         if unique.twice == "refuse":

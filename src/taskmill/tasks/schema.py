@@ -111,6 +111,7 @@ MIGRATIONS = (
         CREATE INDEX task_due ON task (status, run_at, id, queue) WHERE run_at IS NOT NULL;
         CREATE INDEX task_expiry ON task (status, expires_at, id) WHERE expires_at IS NOT NULL;
         CREATE INDEX task_key ON task (key, id) WHERE key IS NOT NULL;
+        CREATE INDEX task_unique ON task (action, key, status, id) WHERE key IS NOT NULL;
         CREATE INDEX task_tagged ON task (id) WHERE tags IS NOT NULL;
         CREATE INDEX task_fair ON task (queue, fair_key, priority, status, rank) WHERE fair_key IS NOT NULL;
         CREATE INDEX task_turn ON task (queue, priority, status, rank) WHERE fair_key IS NOT NULL;

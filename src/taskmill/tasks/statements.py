@@ -5,7 +5,7 @@ The steps of a task's life stand in :mod:`taskmill.tasks.steps`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -161,9 +161,7 @@ _may_expire = task.c.status.in_([code(Status.QUEUED), code(Status.SCHEDULED)]) &
 
 # Tasks that nobody started in time, some of them. Parameters: now, limit.
 EXPIRED: Select[Any] = (
-    select(task.c.id)
-    .where(_may_expire, task.c.expires_at <= bindparam("now_"))
-    .limit(bindparam("limit_"))
+    select(task.c.id).where(_may_expire, task.c.expires_at <= bindparam("now_")).limit(bindparam("limit_"))
 )
 
 # One for each state: the least of both would be looked for among all.
@@ -250,14 +248,18 @@ PLACE: Update = (
 )
 
 
-def same(states: Sequence[Status], *, within: bool) -> Select[Any]:
+@cache
+def same(states: tuple[Status, ...], *, within: bool) -> Select[Any]:
     """Find the last task of an action with a key, in one of the states, or submitted since a time.
 
-    Parameters: action, key, since if ``within``.
+    A key may have been used a million times, so the index leads to the states, or to the ids since then.
+    Parameters: action, key, and if ``within`` since and the least id that a task may have which is meant.
     """
     counts: Any = task.c.status.in_([code(status) for status in states])
+    order = [task.c.status.desc(), task.c.id.desc()]
     if within:
-        counts = task.c.created_at > bindparam("since_")
+        counts = (task.c.created_at > bindparam("since_")) & (task.c.id >= bindparam("first_"))
+        order = [task.c.id.desc()]
     return (
         select(task.c.id, task.c.status)
         .where(
@@ -266,7 +268,7 @@ def same(states: Sequence[Status], *, within: bool) -> Select[Any]:
             task.c.key.is_not(None),
             counts,
         )
-        .order_by(task.c.id.desc())
+        .order_by(*order)
         .limit(literal_column("1"))
     )
 

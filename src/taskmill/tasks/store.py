@@ -54,6 +54,7 @@ class Store(Generic[S, F]):
         self._scheduled = scheduled
         self._put_off = put_off or ended
         writer = database.writer
+        self._limit = writer.limit
         self._adding = 0  # bytes of data that wait for a commit
 
         def lane(statement: Any, settle: Any) -> Lane[Any]:
@@ -77,7 +78,8 @@ class Store(Generic[S, F]):
 
     def overloaded(self) -> bool:
         """Whether a new submission should be refused rather than wait for its commit."""
-        return self._add.full() or self._add_full.full() or self._adding > ADDING_LIMIT
+        waiting = len(self._add.rows) + len(self._add_full.rows)
+        return waiting >= self._limit or self._adding > ADDING_LIMIT
 
     def add(self, message: TaskMessage, queue: str, waiter: S) -> None:
         """Store a submitted plain task with the next commit."""
@@ -117,12 +119,11 @@ class Store(Generic[S, F]):
         """Take an attempt back: a shutdown broke it off."""
         self._release.append((message.key, message.attempt), None)
 
-    def complete(self, message: TaskMessage, result: bytes) -> None:
-        """Store a task's JSON result with the next commit."""
-        now = int(time() * 1000)
-        self._complete.append(
-            (message.attempt, message.started_at, now, result.decode(), message.key, message.attempt), message
-        )
+    def complete(self, message: TaskMessage, result: bytes, at: float | None = None) -> None:
+        """Store a task's JSON result with the next commit; ``at`` is when it came, if the caller has just looked."""
+        attempt = message.attempts + 1
+        row = (attempt, message.started_at, int((at or time()) * 1000), result.decode(), message.key, attempt)
+        self._complete.append(row, message)
 
     def fail(self, message: TaskMessage, failure: Failure, attempt: int | None = None) -> None:
         """Store a task's failure with the next commit, in its ``attempt`` if that is not the one under way."""

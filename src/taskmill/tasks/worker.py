@@ -14,21 +14,20 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from taskmill.process.child import Call
-from taskmill.process.messages import Completed, Failed, Outcome
+from taskmill.process.messages import Outcome
 from taskmill.process.pool import WorkerPool
 from taskmill.queue import Message, Slot
 from taskmill.tasks.actions import encode_result
 from taskmill.tasks.context import running as current
-from taskmill.tasks.failure import Failure, failure_of
-from taskmill.tasks.isolated import failure_in, payload
+from taskmill.tasks.failure import Failure, failure_of, timed_out
+from taskmill.tasks.isolated import end_of, gather, payload
 from taskmill.tasks.message import TaskMessage
+from taskmill.tasks.noting import Noting
 from taskmill.tasks.quarantine import Quarantine
 from taskmill.tasks.store import Store
 
 logger = logging.getLogger(__name__)
 
-SHOWN_AS_RUNNING = 50  # milliseconds after which a task that still runs is stored as running
-BATCH = 0.02  # seconds that isolated actions which travel in one batch may take together
 BLOCKING = 100  # milliseconds on the loop that are worth a warning
 GRACE = 1.0  # seconds that a cancelled action has to clean up
 
@@ -69,7 +68,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._running: dict[TaskMessage, Attempt] = {}
         self._claiming: set[TaskMessage] = set()  # whether their attempts begin is being written
-        self._noting = False
+        self._noting = Noting(store, self._running)
         self._quarantine = Quarantine()
         self._stopping = False
 
@@ -119,19 +118,14 @@ class Worker:
     async def stop(self) -> None:
         """Break off what still runs on the loop. Its attempts are taken back: they cost nothing."""
         self._stopping = True
-        tasks = {
-            message: attempt.handle
-            for message, attempt in self._running.items()
-            if isinstance(attempt.handle, asyncio.Task)
-        }
-        for message, task in tasks.items():
-            if message not in self._claiming:
-                task.cancel()
+        handles = {message: attempt.handle for message, attempt in self._running.items()}
+        tasks = {message: task for message, task in handles.items() if isinstance(task, asyncio.Task)}
+        for message in tasks.keys() - self._claiming:
+            tasks[message].cancel()
         if tasks:
             await asyncio.wait(tasks.values(), timeout=1)
-        for message in self._running:
-            if message.noted:
-                self._store.release(message)
+        for message in filter(lambda message: message.noted, self._running):
+            self._store.release(message)
         self._running.clear()
 
     def _run_inline(self, message: TaskMessage) -> None:
@@ -140,9 +134,11 @@ class Worker:
             result = encode_result(message.run())
         except BaseException as error:  # `sys.exit` in an action ends its task, not the server
             self._failed(message, failure_of(error, message.registered.action))
+            now = time.time()
         else:
-            self._store.complete(message, result)
-        spent = time.time() * 1000 - message.started_at
+            now = time.time()
+            self._store.complete(message, result, now)
+        spent = now * 1000 - message.started_at
         if spent > BLOCKING:
             logger.warning(
                 "action %s is inline and kept the loop from everything else for %d ms; leave `inline` out",
@@ -195,7 +191,7 @@ class Worker:
 
     def _spawn(self, slot: Slot, message: TaskMessage, coroutine: Coroutine[Any, Any, None]) -> None:
         self._running[message] = Attempt(slot, self._loop.create_task(coroutine, name=message.name))
-        self._note_later()
+        self._noting.wake()
 
     async def _run_async(self, slot: Slot, message: TaskMessage) -> None:
         current.set(message)
@@ -214,7 +210,7 @@ class Worker:
         if message not in self._running:  # it was given up before it came to its end
             return
         if message.stopping == "timeout":
-            failure = _timed_out(message)
+            failure = timed_out(message.timeout)
         if message.stopping == "cancelled":
             self._settle([message])
         elif failure is not None:
@@ -242,12 +238,9 @@ class Worker:
         attempt = self._running.get(message)
         if attempt is None or not isinstance(attempt.handle, asyncio.Task):
             return
-        logger.error(
-            "action %s goes on though it was cancelled: it must not catch CancelledError and stay",
-            message.name,
-        )
+        logger.error("action %s goes on though cancelled: it must not catch CancelledError", message.name)
         if message.stopping == "timeout":
-            self._failed(message, _timed_out(message))
+            self._failed(message, timed_out(message.timeout))
         else:
             self._settle([message])
         self._go_on(attempt.slot, message)
@@ -255,21 +248,7 @@ class Worker:
     def _run_isolated(self, slot: Slot, first: TaskMessage) -> None:
         """Send an attempt to a worker process, and with it, where such are quick, the slot's next ones."""
         registered = first.registered
-        batch = [first]
-        carried: Message | None = None
-        while (
-            registered.seconds * (len(batch) + 1) < BATCH
-            and len(batch) < slot.share
-            and (taken := slot.take())
-        ):
-            if not isinstance(taken, TaskMessage) or taken.registered is not registered or taken.careful:
-                carried = taken
-                break
-            if self._paused or (self._dropped and taken.key in self._dropped):
-                carried = taken
-                break
-            taken.started_at = first.started_at
-            batch.append(taken)
+        batch, carried = gather(slot, first, self._may_be_held_back)
         began = self._loop.time()
         left = len(batch)
 
@@ -288,26 +267,20 @@ class Worker:
             call = Call(registered.function, payload(message), partial(done, message), message.timeout)
             self._running[message] = Attempt(slot, call)
             calls.append(call)
-        self._note_later()
+        self._noting.wake()
         self._pool.submit(calls)
 
+    def _may_be_held_back(self, message: TaskMessage) -> bool:
+        return bool(self._paused) or message.key in self._dropped
+
     def _isolated_ended(self, message: TaskMessage, outcome: Outcome) -> None:
-        if message.stopping == "cancelled":  # whatever it came to: its row has ended
+        ended = end_of(outcome, message)
+        if message.stopping == "cancelled" or ended == "cancelled":  # its row has ended
             self._settle([message])
-        elif isinstance(outcome, Completed):
-            failure = failure_in(outcome.result)
-            if failure is None:
-                self._store.complete(message, outcome.result)
-            else:
-                self._failed(message, failure)
-        elif isinstance(outcome, Failed):
-            self._failed(message, Failure(outcome.type, outcome.message, outcome.traceback))
-        elif outcome.reason == "crashed":
-            self._failed(message, Failure("worker_crashed", outcome.message))
-        elif outcome.reason == "timeout":
-            self._failed(message, _timed_out(message))
-        elif outcome.reason == "cancelled":
-            self._settle([message])
+        elif isinstance(ended, bytes):
+            self._store.complete(message, ended)
+        elif isinstance(ended, Failure):
+            self._failed(message, ended)
         elif message.noted:  # a shutdown broke it off
             self._store.release(message)
 
@@ -324,23 +297,3 @@ class Worker:
     def _go_on(self, slot: Slot, message: TaskMessage) -> None:
         self._ended(slot, message)
         self.work(slot)
-
-    def _note_later(self) -> None:
-        if not self._noting:
-            self._noting = True
-            self._loop.call_later(SHOWN_AS_RUNNING / 1000, self._note)
-
-    def _note(self) -> None:
-        """Store as running what has been running for a moment. Most tasks end before, and cost no such write."""
-        self._noting = False
-        limit = time.time() * 1000 - SHOWN_AS_RUNNING
-        for message in self._running:
-            if not message.noted and not message.careful and 0 < message.started_at <= limit:
-                message.noted = True
-                self._store.start(message)
-        if self._running:
-            self._note_later()
-
-
-def _timed_out(message: TaskMessage) -> Failure:
-    return Failure("timeout", f"it ran longer than its timeout of {message.timeout:g} s and was stopped")

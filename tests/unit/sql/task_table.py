@@ -61,7 +61,7 @@ def _ranked(number: int) -> tuple[Any, ...]:
 VALUES = {
     "status_": Status.COMPLETED.value, "action_": "action-1", "cursor_": key(4_000), "limit_": 10, "id_": key(100),
     "queue_": "queue-1", "rank_": 50, "limit_key_": "limit-3", "since_": 20, "now_": 300, "key_": "key-7",
-    "fair_key_": "tenant-5", "priority_": 5, "task_id_": key(100),
+    "fair_key_": "tenant-5", "priority_": 5, "task_id_": key(100), "first_": b"\xff" * 16,
 }  # fmt: skip
 
 

@@ -201,15 +201,12 @@ def test_more_than_the_limit_is_refused() -> None:
         stage.append(-1)
         await asyncio.sleep(0)
         stage.append(*range(10))
-        assert stage.lane.full()
-        assert not stage.second.full()
         calls = [asyncio.create_task(stage.writer.run(lambda _: None)) for _ in range(10)]
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
             await stage.writer.run(lambda _: None)
         stage.script.gate.set()
         await asyncio.gather(*calls)
-        assert not stage.lane.full()
 
     on_stage(test, limit=10)
 
@@ -241,5 +238,73 @@ def test_a_caller_that_has_gone_harms_nobody() -> None:
         stage.script.gate.set()
         assert await stays == 2
         assert gone.cancelled()
+
+    on_stage(test)
+
+
+def test_what_follows_a_call_comes_in_the_order_of_commits_and_before_its_caller_goes_on() -> None:
+    async def test(stage: Stage) -> None:
+        heard: list[object] = []
+        stage.script.gate.clear()
+        stage.append(0)
+        await asyncio.sleep(0)
+        first = asyncio.create_task(stage.writer.run(lambda _: "first", heard.append))
+        await asyncio.sleep(0)
+        first.add_done_callback(lambda _: heard.append("its caller"))
+        stage.lane.settle = lambda rows, _waiters, _error: heard.extend(row[0] for row in rows)
+        stage.script.gate.set()
+        while not stage.script.commits[1:]:  # noqa: ASYNC110 - the thread's work: a look now and then
+            await asyncio.sleep(0.001)
+        stage.append(1)
+        await stage.writer.run(lambda _: "second", heard.append)
+        assert [one for one in heard if one != "its caller"] == [0, "first", 1, "second"]
+        assert heard.index("first") < heard.index("its caller")
+
+    on_stage(test)
+
+
+def test_what_follows_a_call_follows_also_where_its_caller_has_gone() -> None:
+    async def test(stage: Stage) -> None:
+        heard: list[object] = []
+        stage.script.gate.clear()
+        gone = asyncio.create_task(stage.writer.run(lambda _: "done", heard.append))
+        await asyncio.sleep(0)
+        gone.cancel()
+        stage.script.gate.set()
+        await stage.writer.run(lambda _: None)
+        assert gone.cancelled()
+        assert heard == ["done"]
+
+    on_stage(test)
+
+
+def test_nothing_follows_a_call_that_fails() -> None:
+    async def test(stage: Stage) -> None:
+        heard: list[object] = []
+
+        with pytest.raises(ZeroDivisionError):
+            await stage.writer.run(lambda _: 1 // 0, heard.append)
+        stage.script.error = DatabaseUnavailable("full")
+        with pytest.raises(DatabaseUnavailable):
+            await stage.writer.run(lambda _: None, heard.append)
+        assert heard == []
+
+    on_stage(test)
+
+
+def test_whoever_has_read_can_wait_until_what_it_may_have_seen_is_reported() -> None:
+    async def test(stage: Stage) -> None:
+        await stage.writer.reported()  # nothing is under way
+        stage.script.gate.clear()
+        stage.append(1)
+        await asyncio.sleep(0)
+        waiting = asyncio.create_task(stage.writer.reported())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        assert stage.settled == {}
+        stage.script.gate.set()
+        await waiting
+        assert stage.settled == {1: None}
 
     on_stage(test)

@@ -364,12 +364,12 @@ class Stage:
 
     def _fail(self, message: TaskMessage) -> None:
         if self._begun(message):
-            self.service._retry(message, Failure("planned", "it is to run again", after=0.0))
+            self.service.traffic.retry(message, Failure("planned", "it is to run again", after=0.0))
 
     def _begun(self, message: TaskMessage) -> bool:
         """Begin an attempt as a worker does."""
-        if message.key in self.service._dropped:
-            self.service._ended([message])
+        if message.key in self.service.traffic.dropped:
+            self.service.traffic.ended([message])
             return False
         if message.careful and not message.noted:
             self.service.store.start(message)
@@ -391,7 +391,7 @@ class Stage:
         limiters: Collection[Any] = self.service.limits._limiters.values()
         reading = (self.dispatcher._reading is not None) + sum(one.loading is not None for one in limiters)
         return (
-            self.database.writer._scheduled
+            self.database.writer.awake
             or self.reader.reads > self.reader.held_back
             or (reading > self.reader.held_back and not self.dispatcher._stopped)
             or (alarm._next is not None and alarm._next <= time() * 1000)

@@ -194,7 +194,7 @@ class Life:
         quiet = 0
         while quiet < 2:
             await _turns(5)
-            busy = self.database.writer._scheduled or self.database.reads
+            busy = self.database.writer.awake or self.database.reads
             quiet = 0 if busy else quiet + 1
 
     async def _patiently(self, work: Awaitable[None]) -> None:
@@ -204,7 +204,7 @@ class Life:
             if working.done():
                 break
             await _turns(5)
-            if not self.database.writer._scheduled:
+            if not self.database.writer.awake:
                 self.loop.now += 0.01
         await working
 

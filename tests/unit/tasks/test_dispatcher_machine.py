@@ -272,8 +272,8 @@ class DispatcherMachine(RuleBasedStateMachine):
         assert not stage.dispatcher._plain
         assert stage.dispatcher._ranked.bytes == stage.dispatcher._plain_bytes == 0
         assert stage.dispatcher._ranked.edge.at is None
-        assert not stage.service._dropped
-        assert not stage.service._following
+        assert not stage.service.traffic.dropped
+        assert not stage.service.traffic._following
         assert not stage.reader.changes._changed
         assert not stage.service.limits._limiters
         assert stage.service.limits._bytes == 0

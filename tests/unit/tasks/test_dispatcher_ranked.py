@@ -63,8 +63,8 @@ def parked(stage: Stage) -> int:
 def check_nothing_is_remembered(stage: Stage) -> None:
     assert stage.channel.depth() == 0
     assert not stage.dispatcher._ranked.known
-    assert not stage.service._dropped
-    assert not stage.service._following
+    assert not stage.service.traffic.dropped
+    assert not stage.service.traffic._following
     assert not stage.service.limits._limiters
 
 
@@ -123,6 +123,7 @@ def test_a_worse_one_that_is_read_waits_for_a_better_one_that_was_left_a_row_mea
     (better,) = stage.submit("a", ["1"], rank=20)
     stage.settle()
     stage.reader.open.set()
+    stage.settle()
     assert take_all(stage, 6) == [*keys[:3], better, *keys[3:]]
 
 
@@ -191,7 +192,7 @@ def test_what_has_expired_is_not_handed_out(stage: Stage) -> None:
     (other,) = stage.submit("a", ["1"], rank=now())
     stage.settle()
     assert take_all(stage, 1) == [other]
-    stage.service._scheduled(now())
+    stage.service.traffic.scheduled(now())
     stage.settle()
     assert stage.statuses() == {late: Status.FAILED, other: Status.COMPLETED}
 
@@ -327,7 +328,7 @@ def test_a_cancelled_task_that_leaves_the_window_is_not_remembered(stage: Stage)
     stage.run(stage.service.control.cancel([keys[1]]))
     better = stage.submit("a", ["1"] * 6, rank=1)
     stage.settle()
-    assert not stage.service._dropped
+    assert not stage.service.traffic.dropped
     assert take_all(stage, 7) == [*better, keys[0]]
 
 
@@ -340,7 +341,7 @@ def test_what_is_taken_back_waits_in_its_place(stage: Stage) -> None:
     stage.run(stage.service.control.pause("tasks", "a test"))
     held, stage.hand.held = stage.hand.held, []
     for message in held[::-1]:
-        stage.call(lambda message=message: stage.service._take_back(message))  # type: ignore[misc]
+        stage.call(lambda message=message: stage.service.traffic.take_back(message))  # type: ignore[misc]
     assert stage.channel.depth() == 0
     stage.allow(0)
     stage.run(stage.service.control.resume("tasks"))

@@ -191,7 +191,7 @@ class LifeMachine(RuleBasedStateMachine):
         if self.life is None:
             return
         self.hear()
-        idle = not self.life.database.writer._scheduled and not self.life.database.reads
+        idle = not self.life.database.writer.awake and not self.life.database.reads
         rows = self.life.rows()
         missing = self.acknowledged - rows.keys()
         assert not missing, "an acknowledged task is gone"
@@ -233,6 +233,7 @@ class LifeMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if self.life is None:
+            self.directory.cleanup()
             return
         try:
             self.drain()
@@ -261,8 +262,8 @@ class LifeMachine(RuleBasedStateMachine):
         stuck = [task for task in rows.values() if task["status"] not in ENDED]
         note(f"stuck: {stuck}")
         assert not stuck, "a task never ends"
-        note(f"remembered: {[to_text(key) for key in life.service._dropped]}")
-        assert not life.service._dropped, "a cancelled task is remembered for ever"
+        note(f"remembered: {[to_text(key) for key in life.service.traffic.dropped]}")
+        assert not life.service.traffic.dropped, "a cancelled task is remembered for ever"
         assert life.driver._channels["tasks"].depth() == 0
 
 

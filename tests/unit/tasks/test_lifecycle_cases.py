@@ -74,7 +74,7 @@ def test_a_task_that_is_cancelled_while_it_waits_and_redriven_at_once_runs(
         let_go(life, one)
     task = life.rows()[id_]
     assert (task["status"], task["attempt"], task["result"]) == ("completed", 1, {"output": id_})
-    assert not life.service._dropped
+    assert not life.service.traffic.dropped
 
 
 @pytest.mark.parametrize("stubborn", [False, True])
@@ -166,3 +166,20 @@ def test_timers_of_attempts_that_have_ended_are_not_kept(life: Life) -> None:
         let_go(life, submit(life, "waits", timeout=36_000))
     timers: list[asyncio.TimerHandle] = life.loop._scheduled  # type: ignore[attr-defined]
     assert [one for one in timers if not one.cancelled() and one.when() > life.loop.now + 30_000] == []
+
+
+def test_the_alarm_rings_again_after_an_error_that_nobody_thought_of(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = submit(life, "at_once", delay=5)
+    due = life.service.store.due
+
+    async def broken(*_: Any) -> Any:
+        monkeypatch.setattr(life.service.store, "due", due)
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "a row that is no text")
+
+    monkeypatch.setattr(life.service.store, "due", broken)
+    life.advance(6)
+    assert life.rows()[id_]["status"] == "scheduled"
+    life.advance(1)
+    assert life.rows()[id_]["status"] == "completed"

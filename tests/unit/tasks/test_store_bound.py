@@ -1,4 +1,4 @@
-"""Submissions that wait for a commit are bounded in bytes, not only in number."""
+"""Submissions that wait for a commit are bounded, in number and in bytes."""
 
 from typing import Any
 
@@ -18,15 +18,13 @@ class Lane:
     def append(self, row: Any, _waiter: object) -> None:
         self.rows.append(row)
 
-    def full(self) -> bool:
-        return False
-
 
 class Database:
     """As much of a database as a store asks for when nothing is ever committed."""
 
     def __init__(self) -> None:
         self.writer = self
+        self.limit = 10
         self.lanes: list[Lane] = []
 
     def compile(self, _statement: object) -> str:
@@ -35,6 +33,23 @@ class Database:
     def lane(self, _sql: str, settle: Any) -> Lane:
         self.lanes.append(Lane(settle))
         return self.lanes[-1]
+
+
+def test_many_submissions_are_refused_before_more_wait_than_may() -> None:
+    database = Database()
+    store: Store[object, object] = Store(database, print, print, print, print)  # type: ignore[arg-type]
+    registered = Registered(Action(lambda: None, name="nothing"), FunctionRef("", "", ""))
+    ids = IdSource()
+    for number in range(10):
+        assert not store.overloaded()
+        message = TaskMessage(ids.next(), "nothing", registered, "{}")
+        if number % 2:
+            store.add(message, "tasks", None)
+        else:
+            store.add_full((message.key, "nothing", "tasks", "{}"), None)
+    assert store.overloaded(), "both sorts together count"
+    database.lanes[0].rows.clear()
+    assert not store.overloaded()
 
 
 def test_large_submissions_are_refused_before_they_fill_the_memory() -> None:

@@ -1,0 +1,206 @@
+"""The traffic between rows, dispatchers and the worker: what follows where something has happened to a task."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from time import monotonic, time
+from typing import Any
+
+from taskmill.tasks.alarm import Alarm
+from taskmill.tasks.backlog import Backlog
+from taskmill.tasks.catalog import Catalog
+from taskmill.tasks.control import Cancelled, Control
+from taskmill.tasks.dispatcher import Dispatcher
+from taskmill.tasks.failure import Failure
+from taskmill.tasks.insist import insist
+from taskmill.tasks.lifecycle import Status
+from taskmill.tasks.message import Dispatchable, TaskMessage, from_row
+from taskmill.tasks.placing import Placing
+from taskmill.tasks.reader import Reader
+from taskmill.tasks.store import Store
+from taskmill.tasks.strays import Strays
+from taskmill.tasks.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+LOOK = 1.0  # seconds between looks for work that no signal told of
+
+
+class Traffic:
+    """Hears of each change and passes it on to whom it concerns.
+
+    ``own`` is the name of the service's own queue, where plain tasks are. ``dropped`` holds the keys of tasks that
+    have ended as rows, such as by being cancelled, and may still be on their way to a worker; ``paused`` the
+    names of queues.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        catalog: Catalog,
+        dispatchers: Mapping[str, Dispatcher],
+        placing: Placing,
+        backlog: Backlog,
+        own: str,
+    ) -> None:
+        self.dropped: set[bytes] = set()
+        self.paused: set[str] = set()
+        self._reader = reader
+        self._catalog = catalog
+        self._dispatchers = dispatchers
+        self._placing = placing
+        self._backlog = backlog
+        self._own = own
+        self._following: dict[bytes, Dispatchable] = {}  # to run again once their cancelled life has let go
+        self._writing: set[asyncio.Task[None]] = set()
+        self._look: asyncio.TimerHandle | None = None
+
+    def connect(
+        self, store: Store[Any, Any], strays: Strays, worker: Worker, alarm: Alarm, control: Control
+    ) -> None:
+        """Take those that call back."""
+        self._strays = strays
+        self._store = store
+        self._worker = worker
+        self._alarm = alarm
+        self._control = control
+
+    def stop(self) -> None:
+        """Pass nothing on any more."""
+        if self._look is not None:
+            self._look.cancel()
+        for task in self._writing:
+            task.cancel()
+
+    def look_again(self) -> None:
+        """See now and then that no consumer wants what waits here, whatever signal may have been missed."""
+        for dispatcher in self._dispatchers.values():
+            dispatcher.feed()
+        self._look = asyncio.get_running_loop().call_later(LOOK, self.look_again)
+
+    async def resume(self, newest: bytes, killed: bool) -> None:
+        """Dispatch what the last run left; ``newest`` is the greatest id, ``killed`` how that run ended."""
+        running: dict[str, list[Dispatchable]] = {}
+        for row in await self._reader.running():
+            running.setdefault(row[5], []).append(self._strays.with_limit(row))
+        if running:
+            count = sum(map(len, running.values()))
+            logger.info("%d tasks were running when the last run ended; they run again", count)
+        for name, dispatcher in self._dispatchers.items():
+            await dispatcher.start(newest, running.pop(name, []), killed)
+        for name, rows in running.items():
+            logger.error("%d tasks wait: this application has no queue %r", len(rows), name)
+        await self._alarm.start()
+
+    def due(self, rows: Sequence[Dispatchable]) -> None:
+        """Dispatch tasks that have just been queued by their rows."""
+        ready: dict[str, list[TaskMessage]] = {}
+        strays = [row for row in rows if self._strays.limit_of(row) is not None]
+        if strays:
+            self._write_later(
+                lambda: self._strays.take_in(strays), "a limit of tasks that were stored before it"
+            )
+            rows = [row for row in rows if self._strays.limit_of(row) is None]
+        for row in rows:
+            registered = self._catalog.find(row[1])
+            if registered is None or row[5] not in self._dispatchers:
+                logger.error(
+                    "task of action %r waits: this application lacks it, or queue %r", row[1], row[5]
+                )
+            else:
+                ready.setdefault(row[5], []).append(from_row(row, registered))
+        for queue, messages in ready.items():
+            self._dispatchers[queue].committed_ranked(messages)
+
+    def retry(self, message: TaskMessage, failure: Failure) -> None:
+        """Store that an attempt has failed and when the next one begins."""
+        rest = failure.after
+        if rest is None:
+            rest = message.registered.action.options.backoff.rest(message.attempt)
+        run_at = int(time() * 1000 + rest * 1000)
+        priority = message.place.priority if message.place else 0
+        self._store.retry(message, failure, run_at, self._placing.rank(run_at, priority))
+
+    def redriven(self, rows: Sequence[Dispatchable]) -> None:
+        """Dispatch tasks that had ended and are to run again; first the life that was cancelled lets go of them."""
+        self._backlog.changed(len(rows))
+        fresh = []
+        for row in rows:
+            if row[0] in self.dropped or self._worker.has(row[0]):
+                self._following[row[0]] = row
+            else:
+                fresh.append(row)
+        self.due(fresh)
+
+    def finished(self, messages: list[TaskMessage]) -> None:
+        """Let go of messages whose task has ended."""
+        self._backlog.changed(-len(messages))
+        self.ended(messages)
+
+    def ended(self, messages: list[TaskMessage]) -> None:
+        """Let go of messages whose attempt's end is stored."""
+        plain = len(messages)
+        for message in messages:
+            message.ack()
+            if message.place is not None:
+                plain -= 1
+                self._dispatchers[message.place.queue].settled(message)
+        if self.dropped:
+            self.dropped.difference_update(message.key for message in messages)
+        if self._following:
+            for message in messages:
+                self.follow(message.key)
+        self._dispatchers[self._own].pace.ended += plain
+        now = monotonic()
+        for dispatcher in self._dispatchers.values():
+            dispatcher.feed()
+            dispatcher.pace.sample(now, dispatcher.waiting)
+
+    def follow(self, key: bytes) -> None:
+        """Dispatch a task that waited for its cancelled life to let go of it."""
+        if row := self._following.pop(key, None):
+            self.due([row])
+
+    def scheduled(self, at: int) -> None:
+        """See to it that a task is queued when its time has come."""
+        self._alarm.set(at)
+
+    def expired(self, keys: Sequence[bytes]) -> None:
+        """Keep tasks that have expired as rows from being started."""
+        self._backlog.changed(-len(keys))
+        for key in keys:
+            self._reader.changes.note(key)
+            if any(dispatcher.has(key, ranked=True) for dispatcher in self._dispatchers.values()):
+                self.dropped.add(key)
+
+    def cancelled(self, cancelled: Sequence[Cancelled]) -> None:
+        """Stop tasks that have been cancelled as rows, wherever they are."""
+        self._backlog.changed(-len(cancelled))
+        for key, status, rank, queue, action in cancelled:
+            self._following.pop(key, None)
+            self._reader.changes.note(key)
+            dispatcher = self._dispatchers.get(queue)
+            if status == Status.SCHEDULED or dispatcher is None or self._catalog.find(action) is None:
+                continue  # no message was made of it
+            if dispatcher.has(key, rank is not None):
+                self.dropped.add(key)
+        self._worker.cancel([one.key for one in cancelled])
+
+    def take_back(self, message: TaskMessage) -> bool:
+        """Return a task whose queue is paused to it; tell whether it is."""
+        queue = self._own if message.place is None else message.place.queue
+        if queue not in self.paused:
+            return False
+        self._dispatchers[queue].take_back(message)
+        return True
+
+    def end_for_limit(self, message: TaskMessage, why: str) -> None:
+        """Cancel a task that its limit has no place for."""
+        self._write_later(lambda: self._control.cancel_for_limit(message.key, why), "an end by a limit")
+
+    def _write_later(self, write: Callable[[], Awaitable[object]], what: str) -> None:
+        task = asyncio.create_task(insist(write, what))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
