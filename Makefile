@@ -30,8 +30,8 @@ check: $(VENV)/.installed-test ## Check style, types and the direction of import
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check ## Check, then run every test (ARGS="tests/unit -x" for some)
-	$(BIN)/pytest $(ARGS)
+test: check ## Check, then run the tests that do not take long (ARGS="tests/unit -x" for some)
+	$(BIN)/pytest --numprocesses 4 --dist loadfile -m "not long" $(ARGS)
 
 bench: $(VENV)/.installed-bench ## Measure, print one table and keep it in bench/out (ARGS=--quick)
 	$(BIN)/python -m bench $(ARGS)

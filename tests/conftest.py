@@ -10,6 +10,23 @@ sys.path.insert(0, str(Path(__file__).parent))  # `from support import …`, whi
 
 from support import Server, serving
 
+# What takes more than some ten seconds. `make test` leaves it out; `.ci/run` has it all.
+LONG = {
+    "test_admission.py", "test_backlog.py", "test_backup_under_load.py", "test_consumer_lost.py", "test_control_many.py",
+    "test_dead_letter.py", "test_disk_full.py", "test_durability_kill.py", "test_f13_stopped_workers.py",
+    "test_f21_other_versions.py", "test_f24_wall_clock.py", "test_fairness.py", "test_fairness_weights.py",
+    "test_http_slow_readers.py", "test_install.py", "test_life_disk_full.py", "test_life_kill.py", "test_limits.py",
+    "test_limits_cost.py", "test_priorities.py", "test_retention_cost.py", "test_retention_killed.py",
+    "test_schedules_kill.py", "test_shutdown_signals.py", "test_timeouts_stop.py",
+}  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes long."""
+    for item in items:
+        if item.path.name in LONG:
+            item.add_marker("long")
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:

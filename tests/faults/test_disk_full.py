@@ -101,7 +101,7 @@ def test_F5_a_result_that_finds_the_disk_full_is_kept_and_stored_later(tmp_path:
         filler = fill(disk)
         _submit_until_full(server)
         gate.touch()
-        eventually(lambda: "wait to be stored" in server.text())
+        eventually(lambda: "waits to be stored" in server.text())
         waiting = server.get(f"/tasks/{id_}").json()
         assert (waiting["status"], waiting["attempt"], waiting["error"]) == ("running", 1, None)
         filler.unlink()

@@ -65,7 +65,7 @@ def test_F13_a_worker_that_is_stopped_beyond_its_lease_is_replaced_and_not_heard
     with running(tmp_path, "-o", "app:processes:lease=1s") as server:
         id_ = server.submit("first_waits", {"pids": str(pids), "gate": str(gate)})
         eventually(lambda: is_running(server, id_))
-        stopped = int(pids.read_text())
+        stopped = int(eventually(lambda: pids.exists() and pids.read_text()))
         os.kill(stopped, signal.SIGSTOP)
         gate.touch()  # it would return as soon as it goes on
         task = server.ended(id_, 30)
@@ -83,7 +83,7 @@ def test_F13_a_worker_that_is_stopped_beyond_its_lease_is_replaced_and_not_heard
 def test_F22_only_the_stopped_one_is_rescued_among_many_that_take_long(tmp_path: Path) -> None:
     """Longer than the lease, without a timeout: whoever lives is left alone."""
     pids, gate = tmp_path / "pids", tmp_path / "gate"
-    options = ("-o", "app:processes:lease=500ms", "-o", "app:processes:workers=3",
+    options = ("-o", "app:processes:lease=500ms", "-o", "app:processes:workers=4",
                "-o", f"app:task_consumer:concurrency={LONG + 3}", "-o", "app:task_consumer:prefetch=0")  # fmt: skip
     with running(tmp_path, *options) as server:
         long = [server.submit("waits", {"gate": str(gate)}) for _ in range(2)]
@@ -92,7 +92,7 @@ def test_F22_only_the_stopped_one_is_rescued_among_many_that_take_long(tmp_path:
             eventually(lambda id_=id_: is_running(server, id_))  # type: ignore[misc]
         orphan = server.submit("first_waits", {"pids": str(pids), "gate": str(gate)})
         eventually(lambda: is_running(server, orphan))
-        os.kill(int(pids.read_text()), signal.SIGSTOP)
+        os.kill(int(eventually(lambda: pids.exists() and pids.read_text())), signal.SIGSTOP)
         assert server.ended(orphan, 30)["attempt"] == 2
         assert all(is_running(server, id_) for id_ in long)
         gate.touch()

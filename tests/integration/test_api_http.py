@@ -157,7 +157,7 @@ def test_without_a_media_type_a_body_is_taken_for_json(api: Server) -> None:
     ("query", "path", "words"),
     [
         ("statuss=queued", "statuss", "did you mean `status`?"),
-        ("colour=red", "colour", "known are status, action, limit, cursor"),
+        ("colour=red", "colour", "known are limit, cursor, status, action, queue, key, tag, created_after"),
         ("status=complete", "status", "did you mean `completed`?"),
         ("status=queued&status=failed", "status", "given twice"),
         ("limit=0", "limit", ">= 1"),

@@ -55,7 +55,7 @@ def test_F24_killed_in_the_second_it_runs(tmp_path: Path) -> None:
     ).fetchall()
     connection.close()
     due = [due for due, _, _ in fires]
-    assert len(due) > len(INSTANTS)
+    assert len(due) >= len(INSTANTS)
     assert due == list(range(due[0], due[-1] + 1, 1000)), "none is lost"
     assert {outcome for _, outcome, _ in fires} == {"run"}
     assert sorted(id_ for *_, id_ in fires) == sorted(task["id"].replace("-", "") for task in tasks)

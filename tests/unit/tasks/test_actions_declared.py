@@ -144,7 +144,7 @@ NAN = float("nan")
     [NAN, -float("inf"), [NAN], {"a": {"b": (NAN,)}}, {NAN: 1}, Kept([NAN]), Held({"x": NAN}), {"a": Kept(NAN)}, {NAN},
      b"x", bytearray(b"x"), memoryview(b"x"), [{"a": b"x"}], {b"x": 1}, Kept(b"x"), Held([b"x"]),
      "\ud800", {"\ud800": 1}, object(), 1j, {(1, 2): 3}, "x" * RESULT_LIMIT],
-    ids=lambda value: repr(value)[:30].encode("ascii", "replace").decode(),
+    ids=lambda value: repr(value).partition(" at 0x")[0][:30].encode("ascii", "replace").decode(),
 )  # fmt: skip
 def test_what_json_cannot_say_is_refused(value: object) -> None:
     with pytest.raises(ResultError, match=r"^the action returned "):

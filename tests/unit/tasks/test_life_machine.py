@@ -20,7 +20,7 @@ MINUTES_AT_END = 60  # in which everything must have ended
 KEPT = 10  # attempts
 ENDED = ("completed", "failed", "cancelled")
 
-plans = st.text("frwe.", max_size=6)
+plans = st.text("frwe.", max_size=6) | st.just("f" * 12)
 optional = {
     "delay": st.sampled_from([0, 2, 30]),
     "priority": st.integers(0, 9),
