@@ -18,7 +18,7 @@ LONG = int(os.environ.get("TASKMILL_LONG_TASKS", "20"))
 ACTIONS = """
 from taskmill import current_task
 
-@action(backoff="50ms")
+@action(backoff="3s")  # longer than the start of another worker process
 def first_waits(pids: str, gate: str) -> str:
     attempt = current_task().attempt
     with open(pids, "a") as file:
@@ -32,6 +32,10 @@ def waits(gate: str) -> str:
     while not os.path.exists(gate):
         time.sleep(0.01)
     return "through"
+
+@action
+def a_moment() -> None:
+    time.sleep(0.3)
 
 @action
 async def loop(gate: str) -> str:
@@ -125,3 +129,12 @@ def test_F13_a_server_that_is_stopped_keeps_its_tasks_and_nobody_takes_them_over
         for id_ in ids:
             task = server.ended(id_)
             assert (task["status"], task["attempt"]) == ("completed", 1)
+
+
+def test_F19_nothing_waits_behind_one_that_takes_long_while_another_process_is_idle(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    with running(tmp_path, "-o", "app:task_consumer:concurrency=6") as server:
+        long = server.submit("waits", {"gate": str(gate)})
+        eventually(lambda: is_running(server, long))
+        for id_ in [server.submit("a_moment") for _ in range(6)]:
+            assert server.ended(id_, 4)["status"] == "completed"

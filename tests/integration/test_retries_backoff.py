@@ -8,7 +8,7 @@ from apps import application
 from submitting import between, look, submit, until
 from support import Server, serving
 
-MOMENT = 0.02  # seconds between the end of an attempt and the reckoning of the next
+MOMENT = 1.5  # seconds by which a loaded machine may be late
 ACTIONS = """
 @action(inline=True)
 def by_default() -> None:

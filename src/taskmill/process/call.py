@@ -8,11 +8,15 @@ from taskmill.process.messages import FunctionRef, Outcome
 
 
 class Call(Struct, eq=False):
-    """One function to run in a worker process. `done` is called on the loop, once, and must be quick."""
+    """One function to run in a worker process. `done` is called on the loop, once, and must be quick.
+
+    One that is itself `quick` may wait in a process behind others that are; any other gets an idle process.
+    """
 
     function: FunctionRef
     payload: bytes
     done: Callable[[Outcome], None]
     timeout: float | None = None  # seconds, from when the call is the running one
+    quick: bool = False
     cancelled: bool = False
     grace: float = 0.0  # seconds that it has to end by itself once it is cancelled

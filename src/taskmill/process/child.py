@@ -54,6 +54,7 @@ class Child:
 
     def __init__(self, owner: Owner) -> None:
         self.calls: deque[Call] = deque()
+        self.slow = 0  # so many of `calls` may take long
         self.answered = 0  # calls, so the first of `calls` has the number after it
         self.ended = False
         self.cause: Cause = "crashed"  # why it ended, or will
@@ -89,6 +90,7 @@ class Child:
         """Give the process calls to run in this order, after those it has."""
         idle = not self.calls
         self.calls.extend(calls)
+        self.slow += sum([not call.quick for call in calls])
         if idle:
             self._watch.begin(self.calls[0])
         self._connection.write(_batch(calls))
@@ -162,6 +164,7 @@ class Child:
                 for message in self._frames.feed(data):
                     outcome = decode_answer(message)
                     call = calls.popleft()
+                    self.slow -= not call.quick
                     self.answered += 1
                     if outcome.__class__ is NotRun and not call.cancelled:
                         self._returned.append(call)

@@ -65,15 +65,15 @@ class Crew:
         """Whether calls need not wait, since no process comes up to run them."""
         return not self.size or (self._failed_starts >= FAILED_STARTS and not self.ready)
 
-    def least_loaded(self) -> Child | None:
-        """Return the process to give the next calls to, if there is any."""
+    def least_loaded(self, *, quick: bool) -> Child | None:
+        """Return the process to give a call to, if one is free; for a `quick` one that may be behind others."""
         best, least = None, sys.maxsize
         for child in self.active:
             load = len(child.calls)
-            if load < least:
-                best, least = child, load
             if not load:
-                break
+                return child
+            if quick and not child.slow and load < least:
+                best, least = child, load
         return best
 
     def start(self) -> None:
@@ -109,6 +109,7 @@ class Crew:
             self._hand_over(child)
         elif self._limited:
             self.weigh(child)
+        self._place(())
 
     def returned(self, calls: Sequence[Call]) -> None:
         """See `Owner`."""
@@ -164,7 +165,7 @@ class Crew:
                 if child in self._spares and not self._stopping:
                     self._relieve(child)
 
-        child.send([Call(PREPARE, encode((sys.path, self._preload)), done)])
+        child.send([Call(PREPARE, encode((sys.path, self._preload)), done, quick=True)])
 
     def _relieve(self, successor: Child) -> None:
         """Retire the worker that was worn first, now that its successor is ready."""

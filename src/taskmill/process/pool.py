@@ -1,8 +1,10 @@
-"""The pool of worker processes: each batch of calls goes to the least loaded."""
+"""The pool of worker processes: each call goes to one that is free for it."""
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import groupby
 
 from taskmill.process.child import Call
 from taskmill.process.crew import Crew, Replaced
@@ -14,9 +16,9 @@ from taskmill.process.wear import Limits
 class WorkerPool:
     """Runs calls in worker processes. Every method is called on the loop.
 
-    A batch goes to one worker, which runs it in order. A worker's death costs the call that ran in it and no
-    other: those behind it go to another worker. A call that takes long keeps those behind it waiting, so a
-    batch suits functions that are quick.
+    A batch of quick calls goes to one worker, which runs it in order; any other call waits here until a worker is
+    idle, so that it never waits behind one that takes long. A worker's death costs the call that ran in it and no
+    other: those behind it go to another worker.
 
     `lease` is how many seconds a worker that has calls may be stopped (SIGSTOP) before it is replaced. A worker is
     replaced as well after `max_tasks` calls, or when it holds more than `max_memory` bytes between two calls.
@@ -33,7 +35,7 @@ class WorkerPool:
         self.workers = workers
         self._crew = Crew(workers, Limits(max_tasks, max_memory), self._place)
         self._patrol = Patrol(self._crew, lease)
-        self._waiting: list[Call] = []  # while there is no process to give them to
+        self._waiting: deque[Call] = deque()  # while there is no process to give them to
         self._stopping = False
         self._loop = asyncio.get_running_loop()
 
@@ -67,18 +69,20 @@ class WorkerPool:
         return dict(self._crew.replaced)
 
     def submit(self, calls: Sequence[Call]) -> None:
-        """Run calls, in order, in one worker. Each call's `done` is called later, never from in here."""
+        """Run calls, in order; several of them in one worker. Each `done` is called later, never from in here."""
+        if not calls:
+            return
         if self._stopping:
             self._refuse(calls, NotRun("shutdown"))
-        elif child := self._crew.least_loaded():
+        elif child := self._crew.least_loaded(quick=all(call.quick for call in calls)):
             if child.ended:  # a callback submits while the last answers of a dead worker are read
-                self._waiting += calls
+                self._waiting.extend(calls)
             else:
                 child.send(calls)
         elif self._crew.broken:
             self._refuse(calls, Failed("WorkerStartError", self._crew.why_broken, ""))
         else:
-            self._waiting += calls
+            self._waiting.extend(calls)
 
     def cancel(self, call: Call, grace: float = 0.0) -> bool:
         """Stop a call; return False if it has its outcome already.
@@ -114,10 +118,14 @@ class WorkerPool:
 
     def _place(self, calls: Sequence[Call]) -> None:
         """Find a place for calls that a worker gave back, and for those that wait for one."""
-        calls, self._waiting = [*calls, *self._waiting], []
-        self._refuse([call for call in calls if call.cancelled], NotRun("cancelled"))
-        if left := [call for call in calls if not call.cancelled]:
-            self.submit(left)
+        if not calls and not self._waiting:
+            return
+        waiting, self._waiting = [*calls, *self._waiting], deque()
+        self._refuse([call for call in waiting if call.cancelled], NotRun("cancelled"))
+        for quick, together in groupby(waiting, lambda call: call.quick):
+            left = [call for call in together if not call.cancelled]
+            for batch in [left] if quick else [[call] for call in left]:
+                self.submit(batch)
 
     def _refuse(self, calls: Sequence[Call], outcome: Outcome) -> None:
         for call in calls:

@@ -260,7 +260,9 @@ class Dispatcher:
         newest = self._newest
         max_bytes = max(1, self._capacity.bytes - self._plain_bytes)
         rows, end = await self._reader.plain(self.name, self._tail, limit, max_bytes)
-        for message in self._messages(await self._without_strays(rows)):
+        if self._strays is not None and await self._strays.take_in(rows):
+            return  # the rows may have changed meanwhile, and are read again
+        for message in self._messages(rows):
             if self._suspect_plain and message.key <= self._last:
                 self._suspect_plain -= 1
                 message.suspect = True
@@ -275,10 +277,8 @@ class Dispatcher:
         after = self._ranked.edge.begin()
         max_bytes = max(1, self._capacity.bytes - self._ranked.bytes)
         rows, end = await self._reader.ranked(self.name, after, limit, max_bytes)
-        self._ranked.read_to(end, self.adopt(await self._without_strays(rows)))
-
-    async def _without_strays(self, rows: Sequence[Dispatchable]) -> Sequence[Dispatchable]:
-        return rows if self._strays is None else await self._strays.take_in(rows)
+        if self._strays is None or not await self._strays.take_in(rows):
+            self._ranked.read_to(end, self.adopt(rows))
 
     def _messages(
         self, rows: Sequence[Dispatchable], *, suspect: bool = False, first: bool = False

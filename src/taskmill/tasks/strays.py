@@ -42,21 +42,22 @@ class Strays:
         limit = self.limit_of(row)
         return row if limit is None else (*row[:11], limit)
 
-    async def take_in(self, rows: Sequence[Dispatchable]) -> list[Dispatchable]:
-        """Take in the strays among queued rows, and return the others; raise what the database does."""
-        limits = [(row, self.limit_of(row)) for row in rows]
-        strays = [(row, limit) for row, limit in limits if limit is not None]
+    async def take_in(self, rows: Sequence[Dispatchable]) -> bool:
+        """Take in the strays among queued rows, and tell whether there were any; raise what the database does."""
+        strays = [(row, limit) for row in rows if (limit := self.limit_of(row)) is not None]
         for first in range(0, len(strays), AT_ONCE):
-            self._queued(await self._marked(strays[first : first + AT_ONCE]))
-        return [row for row, limit in limits if limit is None]
+            await self._mark(strays[first : first + AT_ONCE])
+        return bool(strays)
 
-    async def _marked(self, strays: Sequence[tuple[Dispatchable, str]]) -> list[Dispatchable]:
+    async def _mark(self, strays: Sequence[tuple[Dispatchable, str]]) -> None:
         def call(transaction: Transaction) -> list[Dispatchable]:
             found: list[Dispatchable] = []
             for row, limit in strays:
                 values = {"id_": row[0], "limit_key_": limit, "rank_": time_in(row[0])}
-                if transaction.change(statements.LIMIT, **values):  # else it was cancelled, or taken in before
+                if transaction.change(
+                    statements.LIMIT, **values
+                ):  # else it was cancelled, or taken in before
                     found += transaction.fetch(statements.FOR_RETRY, id_=row[0])
             return found
 
-        return await self._database.write(call)
+        await self._database.write(call, self._queued)

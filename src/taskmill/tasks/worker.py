@@ -20,7 +20,7 @@ from taskmill.queue import Message, Slot
 from taskmill.tasks.actions import encode_result
 from taskmill.tasks.context import running as current
 from taskmill.tasks.failure import Failure, failure_of, timed_out
-from taskmill.tasks.isolated import end_of, gather, payload
+from taskmill.tasks.isolated import BATCH, end_of, gather, payload
 from taskmill.tasks.message import TaskMessage
 from taskmill.tasks.noting import Noting
 from taskmill.tasks.quarantine import Quarantine
@@ -263,8 +263,9 @@ class Worker:
                 self.work(slot, carried)
 
         calls = []
+        quick = registered.seconds < BATCH
         for message in batch:
-            call = Call(registered.function, payload(message), partial(done, message), message.timeout)
+            call = Call(registered.function, payload(message), partial(done, message), message.timeout, quick)
             self._running[message] = Attempt(slot, call)
             calls.append(call)
         self._noting.wake()

@@ -110,12 +110,17 @@ class Calls:
         return FunctionRef(source, method, str(self.directory))
 
     def make(
-        self, method: str, timeout: float | None = None, source: str = "file://functions.py", **data: Any
+        self,
+        method: str,
+        timeout: float | None = None,
+        source: str = "file://functions.py",
+        quick: bool = True,
+        **data: Any,
     ) -> Call:
         def done(outcome: Outcome) -> None:
             self.outcomes.append((call, outcome))
 
-        call = Call(self.ref(method, source), json.encode(data), done, timeout)
+        call = Call(self.ref(method, source), json.encode(data), done, timeout, quick)
         return call
 
     async def outcome(self, call: Call) -> Outcome:

@@ -28,6 +28,7 @@ from taskmill.tasks.message import Dispatchable, Place, TaskMessage
 from taskmill.tasks.placing import NewTask
 from taskmill.tasks.reader import Reader
 from taskmill.tasks.service import TaskService, TaskServiceConfig
+from taskmill.tasks.traffic import Traffic
 from taskmill.units import Size
 
 T = TypeVar("T")
@@ -83,18 +84,15 @@ class Watcher:
         """A task was handed out."""
 
 
-class GatedService(TaskService):
-    """A service that can be kept from hearing of commits: of all of them, so that their order stays."""
+class GatedTraffic(Traffic):
+    """Traffic that can be kept from hearing of commits: of all of them, so that their order stays."""
 
-    def __init__(self, entry: Entry[Any], context: Context) -> None:
-        super().__init__(entry, context)
+    def __init__(self, reader: Reader, *others: Any) -> None:
+        super().__init__(reader, *others)
+        assert isinstance(reader, GatedReader)
+        self.gate = reader.reported_
         self.reports: list[Callable[[], None]] = []
         self.watcher = Watcher()
-
-    @property
-    def gate(self) -> asyncio.Event:
-        assert isinstance(self.reader, GatedReader)
-        return self.reader.reported_
 
     def hear(self, report: Callable[[], None]) -> None:
         if self.gate.is_set():
@@ -102,16 +100,20 @@ class GatedService(TaskService):
         else:
             self.reports.append(report)
 
-    def _ended(self, messages: list[TaskMessage]) -> None:
-        whole = super()._ended
+    def ended(self, messages: list[TaskMessage]) -> None:
+        whole = super().ended
         self.hear(lambda: whole(messages))
 
-    def _due(self, rows: Sequence[Dispatchable]) -> None:
-        whole = super()._due
+    def due(self, rows: Sequence[Dispatchable]) -> None:
+        whole = super().due
         self.hear(lambda: whole(rows))
 
-    def _cancelled(self, cancelled: Sequence[Cancelled]) -> None:
-        whole = super()._cancelled
+    def expired(self, keys: Sequence[bytes]) -> None:
+        whole = super().expired
+        self.hear(lambda: whole(keys))
+
+    def cancelled(self, cancelled: Sequence[Cancelled]) -> None:
+        whole = super().cancelled
 
         def report() -> None:
             for one in cancelled:
@@ -120,8 +122,8 @@ class GatedService(TaskService):
 
         self.hear(report)
 
-    def _redriven(self, rows: Sequence[Dispatchable]) -> None:
-        whole = super()._redriven
+    def redriven(self, rows: Sequence[Dispatchable]) -> None:
+        whole = super().redriven
         self.hear(lambda: whole(rows))
 
 
@@ -157,7 +159,8 @@ class Stage:
 
     hand: Hand
     channel: MemoryChannel
-    service: GatedService
+    service: TaskService
+    traffic: GatedTraffic
     dispatcher: Dispatcher
     reader: GatedReader
 
@@ -167,6 +170,7 @@ class Stage:
         quiet = SimpleNamespace(start=lambda: None, stop=lambda: None)
         self.patch.setattr("taskmill.tasks.service.Watchdog", lambda: quiet)
         self.patch.setattr("taskmill.tasks.service.Reader", GatedReader)
+        self.patch.setattr("taskmill.tasks.service.Traffic", GatedTraffic)
         self._directory = directory
         self._actions = actions
         self._components: dict[str, Any] = {}
@@ -243,7 +247,7 @@ class Stage:
 
     def hold_reports(self) -> None:
         """Report no commit from now on."""
-        self.service.gate.clear()
+        self.traffic.gate.clear()
 
     def report(self) -> None:
         """Report the commits that were held back, and those that come."""
@@ -291,9 +295,10 @@ class Stage:
             name="s", kind="task.service", database="app:db", queue="app:q", host="app:p",
             actions=["file://actions.py"],
         )  # fmt: skip
-        self.service = GatedService(self._entry(service), self._context)
-        self.service.watcher = self.watcher
+        self.service = TaskService(self._entry(service), self._context)
         await self.service.start()
+        self.traffic = self.service.traffic  # type: ignore[assignment]
+        self.traffic.watcher = self.watcher
         self.reader = self.service.reader  # type: ignore[assignment]
         self.dispatcher = self.service.dispatchers["tasks"]
         for name in ("committed", "committed_ranked"):
@@ -309,19 +314,19 @@ class Stage:
                 self.watcher.reported(message)
             whole(messages)
 
-        setattr(self.dispatcher, name, lambda messages: self.service.hear(lambda: report(messages)))
+        setattr(self.dispatcher, name, lambda messages: self.traffic.hear(lambda: report(messages)))
 
     async def _end(self, kill: bool) -> None:
         service = self.service
         if kill:
-            service.gate.clear()
+            self.traffic.gate.clear()
         else:
             await self._report()
         self.reader.failures = 0
         self.reader.open.set()
         await self._settle()
-        service.reports.clear()
-        service.gate.set()
+        self.traffic.reports.clear()
+        self.traffic.gate.set()
         await service.stop()
         if not kill:
             for message in self.hand.held:
@@ -331,8 +336,8 @@ class Stage:
         await self._driver.stop()
 
     async def _report(self) -> None:
-        self.service.gate.set()
-        reports, self.service.reports = self.service.reports, []
+        self.traffic.gate.set()
+        reports, self.traffic.reports = self.traffic.reports, []
         for report in reports:
             report()
 

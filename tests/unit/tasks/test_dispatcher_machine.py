@@ -51,6 +51,7 @@ class Model(Watcher):
         self.limited: set[bytes] = set()
         self.early: set[bytes] = set()  # delivered before their commits were reported
         self.out: dict[bytes, TaskMessage] = {}
+        self.wrong: list[str] = []
         self.void: set[bytes] = set()  # cancelled
         self.unproven: set[bytes] = set()  # plain ones that the last run had handed out when it was killed
 
@@ -68,18 +69,23 @@ class Model(Watcher):
 
     def delivered(self, message: TaskMessage) -> None:
         key = message.key
-        assert key not in self.void, "it was cancelled"
-        assert key not in self.out, "handed out twice at a time"
+        self.must(key not in self.void, "it was cancelled")
+        self.must(key not in self.out, "it is handed out twice at a time")
         if key in self.waiting:
             rank = self.waiting.pop(key)
             better = [
                 other for other, its in self.waiting.items() if its < rank and other not in self.limited
             ]
-            assert key in self.limited or not better, "a better one waits"
+            self.must(key in self.limited or not better, f"better ones wait: {better}")
         else:
             self.early.add(key)
         self.out[key] = message
-        assert key not in self.unproven or message.careful, "it may have killed the last run"
+        self.must(key not in self.unproven or message.careful, "it may have killed the last run")
+
+    def must(self, right: bool, otherwise: str) -> None:
+        """Take note of what is wrong: in here, an exception would end in some callback."""
+        if not right:
+            self.wrong.append(otherwise)
 
 
 def rank_of(message: TaskMessage) -> int:
@@ -103,6 +109,7 @@ class DispatcherMachine(RuleBasedStateMachine):
         self.limited: set[bytes] = set()
         self.cancelled: set[bytes] = set()
         self.length = 0
+        self.resumed = 0  # tasks that ran by their rows when this run began: they have to wait in memory
 
     def begin(self, length: int, killed: bool, unproven: Collection[bytes] = ()) -> None:
         """Begin a run: all that is queued by its row waits, and what runs by its row comes first."""
@@ -110,7 +117,9 @@ class DispatcherMachine(RuleBasedStateMachine):
         self.model = Model()
         self.model.limited = self.limited
         self.model.unproven.update(unproven)
+        self.resumed = 0
         for key, status, rank, _ in self.stage.rows() if self.submitted else ():
+            self.resumed += status == Status.RUNNING
             if status in (Status.QUEUED, Status.RUNNING):
                 first = -(2**62) if status == Status.RUNNING else None
                 self.model.waiting[key] = first or (time_in(key) if rank is None else rank)
@@ -220,7 +229,12 @@ class DispatcherMachine(RuleBasedStateMachine):
         held = {message.key for message in self.stage.hand.held if message.place is None}
         proven = not kill or length < self.length
         self.stage.end(kill=kill)
+        self.deliveries_are_right()
         self.begin(length, kill, set() if proven else held)
+
+    @invariant()
+    def deliveries_are_right(self) -> None:
+        assert self.model.wrong == []
 
     @invariant()
     def limits_hold(self) -> None:
@@ -236,10 +250,10 @@ class DispatcherMachine(RuleBasedStateMachine):
         assert stage.channel.depth() <= self.length
         assert stage.reader.read_bytes < MAX_BYTES + 60
         ranked = stage.dispatcher._ranked
-        resumed = len(stage.hand.held) + self.length
-        assert len(ranked.waiting) <= 2 * self.length + resumed
-        assert len(ranked.known) <= len(ranked.waiting) + len(self.model.out) + 2 * 4 + self.length
-        assert len(stage.dispatcher._plain) <= 2 * self.length
+        assert len(ranked.waiting) <= 2 * self.length + self.resumed
+        parked = len(LIMITS) * 3 + self.resumed
+        assert len(ranked.known) <= len(ranked.waiting) + stage.channel.depth() + parked
+        assert len(stage.dispatcher._plain) <= self.length
 
     def teardown(self) -> None:
         try:
@@ -262,6 +276,7 @@ class DispatcherMachine(RuleBasedStateMachine):
             if all(status in ENDED for status in stage.statuses().values()):
                 break
         stage.settle()
+        self.deliveries_are_right()
         for key, status in stage.statuses().items():
             assert status == Status.COMPLETED or (key in self.cancelled and status == Status.CANCELLED)
         assert not stage.hand.held

@@ -360,3 +360,22 @@ def test_the_first_ranked_tasks_after_a_kill_are_suspect_and_new_ones_are_not(st
     stage.settle()
     assert take_all(stage, 7) == [*new, *keys]
     assert [message.suspect for message in stage.hand.delivered] == [False] + [True] * 3 + [False] * 3
+
+
+def test_tasks_that_were_stored_before_their_action_had_a_limit_are_held_to_it(stage: Stage) -> None:
+    stage.begin(4)
+    others = stage.submit("a", ["1"] * 3)
+    strays = stage.submit("alone", ["1"] * 12)
+    later = stage.submit("a", ["1"] * 3)
+    stage.settle()
+    stage.end(kill=False)  # what has come to memory as plain is not asked again
+    stage.begin(4)
+    stage.allow(4)
+    for _ in range(30):
+        stage.settle()
+        held = [message.key for message in stage.hand.held]
+        assert len(set(held) & set(strays)) <= 1
+        stage.finish(1)
+    assert [key for key in delivered(stage) if key in strays] == strays
+    assert [key for key in delivered(stage) if key not in strays] == [*others, *later]
+    check_nothing_is_remembered(stage)
