@@ -195,7 +195,7 @@ def test_F23_an_inline_action_that_blocks_is_named_and_harms_no_task(api: Server
     assert [(api.ended(other)["status"], api.ended(other)["attempt"]) for other in others] == [
         ("completed", 1)
     ] * 4
-    (warning,) = eventually(lambda: [line for line in api.log[lines:] if "action block" in line])
+    (warning,) = eventually(lambda: [line for line in api.log[lines:] if "action block is inline" in line])
     assert "WARNING" in warning
     assert "action block is inline and kept the loop from everything else" in warning
 

@@ -19,6 +19,7 @@ class IdSource:
 
     def __init__(self, floor: bytes = b"") -> None:
         self._last = int.from_bytes(floor)
+        self.now = 0  # what the clock said at the last id: milliseconds since 1970
 
     def next(self) -> bytes:
         """Return a new id of 16 bytes.
@@ -26,7 +27,7 @@ class IdSource:
         The first of a millisecond is random below its 48 bits of time; those after it, and all while the
         clock is behind, count on from it by a random step.
         """
-        millisecond = int(time.time() * 1000)
+        self.now = millisecond = int(time.time() * 1000)
         if millisecond > self._last >> 80:
             # The 62 random bits leave the top one free, so that counting on does not spill into the variant.
             self._last = millisecond << 80 | _VERSION | _VARIANT | _random.getrandbits(61)

@@ -76,7 +76,7 @@ class Intake:
             if key is None and registered.plain and not isinstance(submission, Submission):
                 data = str(submission.data, "utf-8")
                 message = TaskMessage(self._ids.next(), submission.action, registered, data, decoded)
-                self._store.add(message, self._queue, (exchange, message))
+                self._store.add(message, self._queue, self._ids.now, (exchange, message))
                 return
             idempotency = None if key is None else once.idempotency_key(_text(key), exchange.body)
             if not isinstance(submission, Submission):

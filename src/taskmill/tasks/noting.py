@@ -32,7 +32,9 @@ class Noting:
         self._awake = False
         limit = time.time() * 1000 - SHOWN_AS_RUNNING
         for message in self._running:
-            if not message.noted and not message.careful and 0 < message.started_at <= limit:
+            if message.noted or message.careful or message.stopping:
+                continue  # one that is being stopped may have been queued anew: it must not claim that
+            if 0 < message.started_at <= limit:
                 message.noted = True
                 self._store.start(message)
         if self._running:

@@ -81,9 +81,8 @@ class Store(Generic[S, F]):
         waiting = len(self._add.rows) + len(self._add_full.rows)
         return waiting >= self._limit or self._adding > ADDING_LIMIT
 
-    def add(self, message: TaskMessage, queue: str, waiter: S) -> None:
-        """Store a submitted plain task with the next commit."""
-        now = int(time() * 1000)
+    def add(self, message: TaskMessage, queue: str, now: int, waiter: S) -> None:
+        """Store a plain task, submitted ``now`` (milliseconds since 1970), with the next commit."""
         self._adding += len(message.body)
         attempts = message.registered.action.options.max_attempts
         self._add.append((message.key, message.name, queue, message.body, attempts, now), waiter)

@@ -130,7 +130,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _check_depth(data: bytes) -> None:
     """Raise RecursionError for valid JSON that is nested too deeply. Few brackets cannot be, wherever they stand."""
-    if data.count(b"[") + data.count(b"{") > DEPTH_LIMIT:
+    if len(data) > DEPTH_LIMIT and data.count(b"[") + data.count(b"{") > DEPTH_LIMIT:
         brackets = _STRING.sub(b"", data).translate(None, _NO_BRACKETS)
         if max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > DEPTH_LIMIT:
             raise RecursionError

@@ -18,6 +18,7 @@ from taskmill.process.messages import Outcome
 from taskmill.process.pool import WorkerPool
 from taskmill.queue import Message, Slot
 from taskmill.tasks.actions import encode_result
+from taskmill.tasks.context import Inline
 from taskmill.tasks.context import running as current
 from taskmill.tasks.failure import Failure, failure_of, timed_out
 from taskmill.tasks.isolated import BATCH, end_of, gather, payload
@@ -129,7 +130,7 @@ class Worker:
         self._running.clear()
 
     def _run_inline(self, message: TaskMessage) -> None:
-        current.set(message)
+        Inline.task = message
         try:
             result = encode_result(message.run())
         except BaseException as error:  # `sys.exit` in an action ends its task, not the server
@@ -138,12 +139,11 @@ class Worker:
         else:
             now = time.time()
             self._store.complete(message, result, now)
+        Inline.task = None
         spent = now * 1000 - message.started_at
         if spent > BLOCKING:
-            logger.warning(
-                "action %s is inline and kept the loop from everything else for %d ms; leave `inline` out",
-                message.registered.action.name, spent,
-            )  # fmt: skip
+            text = "action %s is inline and kept the loop from everything else for %d ms; leave `inline` out"
+            logger.warning(text, message.registered.action.name, spent)
 
     async def _carefully(self, slot: Slot, message: TaskMessage) -> None:
         """Begin an attempt only once it stands in the row."""

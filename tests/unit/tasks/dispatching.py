@@ -230,7 +230,8 @@ class Stage:
 
     def note(self, count: int) -> list[TaskMessage]:
         """Append that the oldest messages held are running, and return them."""
-        noted = [message for message in self.hand.held[:count] if not message.noted]
+        void = self.traffic.dropped
+        noted = [one for one in self.hand.held[:count] if not one.noted and one.key not in void]
         for message in noted:
             message.noted = True
             message.started_at = 1
@@ -351,7 +352,7 @@ class Stage:
         for body in bodies:
             message = TaskMessage(service.intake._ids.next(), name, registered, body)
             if rank is None:
-                service.store.add(message, "tasks", (Nobody(), message))
+                service.store.add(message, "tasks", 0, (Nobody(), message))
             else:
                 self._submit_ranked(registered, message, Place("tasks", rank, 100, **more))
             keys.append(message.key)

@@ -53,6 +53,7 @@ class Model(Watcher):
         self.out: dict[bytes, TaskMessage] = {}
         self.wrong: list[str] = []
         self.void: set[bytes] = set()  # cancelled
+        self.redriven: set[bytes] = set()  # perhaps in the midst of a draw, as a void message is let go
         self.unproven: set[bytes] = set()  # plain ones that the last run had handed out when it was killed
 
     def reported(self, message: TaskMessage) -> None:
@@ -73,9 +74,8 @@ class Model(Watcher):
         self.must(key not in self.out, "it is handed out twice at a time")
         if key in self.waiting:
             rank = self.waiting.pop(key)
-            better = [
-                other for other, its in self.waiting.items() if its < rank and other not in self.limited
-            ]
+            free = self.waiting.keys() - self.limited - self.redriven
+            better = [other for other in free if self.waiting[other] < rank]
             self.must(key in self.limited or not better, f"better ones wait: {better}")
         else:
             self.early.add(key)
@@ -188,6 +188,7 @@ class DispatcherMachine(RuleBasedStateMachine):
             key = self.submitted[number % len(self.submitted)]
             self.stage.report()  # whoever redrives a task has heard of its end
             self.model.void.discard(key)
+            self.model.redriven.add(key)
             self.stage.run(self.stage.service.control.retry([key]))
 
     @rule(paused=st.booleans())

@@ -44,7 +44,7 @@ def test_many_submissions_are_refused_before_more_wait_than_may() -> None:
         assert not store.overloaded()
         message = TaskMessage(ids.next(), "nothing", registered, "{}")
         if number % 2:
-            store.add(message, "tasks", None)
+            store.add(message, "tasks", 0, None)
         else:
             store.add_full((message.key, "nothing", "tasks", "{}"), None)
     assert store.overloaded(), "both sorts together count"
@@ -65,8 +65,8 @@ def test_large_submissions_are_refused_before_they_fill_the_memory() -> None:
     body = "x" * (ADDING_LIMIT // 3)
     for _ in range(3):
         assert not store.overloaded()
-        store.add(TaskMessage(ids.next(), "nothing", registered, body), "tasks", None)
-    store.add(TaskMessage(ids.next(), "nothing", registered, "more"), "tasks", None)
+        store.add(TaskMessage(ids.next(), "nothing", registered, body), "tasks", 0, None)
+    store.add(TaskMessage(ids.next(), "nothing", registered, "more"), "tasks", 0, None)
     assert store.overloaded()
     add = database.lanes[0]
     add.settle(add.rows, [None] * 4, None)
