@@ -92,16 +92,14 @@ class Control:
             transaction.change(statements.RESUME, queue_=queue)
             transaction.change(statements.PAUSE, **values)
 
-        await self._database.write(call)
-        self._hold(queue)
+        await self._database.write(call, lambda _: self._hold(queue))
 
     async def resume(self, queue: str) -> None:
         """Start tasks of a queue again."""
-        await self._database.write(lambda transaction: transaction.change(statements.RESUME, queue_=queue))
-        self._paused.discard(queue)
-        dispatcher = self._dispatchers[queue]
-        dispatcher.paused = False
-        dispatcher.feed()
+        await self._database.write(
+            lambda transaction: transaction.change(statements.RESUME, queue_=queue),
+            lambda _: self._let_go_on(queue),
+        )
 
     async def restore_pauses(self) -> None:
         """Keep those queues paused that were when the last run ended."""
@@ -113,6 +111,11 @@ class Control:
     def _hold(self, queue: str) -> None:
         self._paused.add(queue)
         self._dispatchers[queue].paused = True
+
+    def _let_go_on(self, queue: str) -> None:
+        self._paused.discard(queue)
+        self._dispatchers[queue].paused = False
+        self._dispatchers[queue].feed()
 
     def _redrive(self, transaction: Transaction, key: bytes, now: int) -> list[Dispatchable]:
         for row in transaction.fetch(statements.FOR_RETRY, id_=key):

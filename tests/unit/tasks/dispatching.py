@@ -34,6 +34,19 @@ from taskmill.units import Size
 T = TypeVar("T")
 
 
+class CountingDatabase(SqliteDatabase):
+    """A database that counts the reads that are under way."""
+
+    reads = 0
+
+    async def read(self, call: Callable[[Any], T]) -> T:
+        self.reads += 1
+        try:
+            return await super().read(call)
+        finally:
+            self.reads -= 1
+
+
 class GatedReader(Reader):
     """A reader whose reads of waiting tasks can be held back, or fail, after they have seen what they see.
 
@@ -178,7 +191,7 @@ class Stage:
         config = SqliteConfig(
             name="db", kind="db.sql.sqlite", file="tasks.db", options={"synchronous": "off"}
         )
-        self.database = self._components["app:db"] = SqliteDatabase(self._entry(config), self._context)
+        self.database = self._components["app:db"] = CountingDatabase(self._entry(config), self._context)
         self.run(self._open())
 
     def run(self, work: Awaitable[T]) -> T:
@@ -398,6 +411,7 @@ class Stage:
         reading = (self.dispatcher._reading is not None) + sum(one.loading is not None for one in limiters)
         return (
             self.database.writer.awake
+            or self.database.reads > 0
             or self.reader.reads > self.reader.held_back
             or (reading > self.reader.held_back and not self.dispatcher._stopped)
             or (alarm._next is not None and alarm._next <= time() * 1000)

@@ -81,12 +81,14 @@ class Scheduler:
         new = self.tasks.make(schedule, now).new
         if new is None:
             return None
-        stored = await self.store.database.write(
-            lambda transaction: firing.run_now(transaction, self.tasks, schedule.name, new, now)
+
+        def then(stored: Stored) -> None:
+            if stored.new is not None:
+                self.tasks.stored([stored.new])
+
+        return await self.store.database.write(
+            lambda transaction: firing.run_now(transaction, self.tasks, schedule.name, new, now), then
         )
-        if stored.new is not None:
-            self.tasks.stored([stored.new])
-        return stored
 
     async def look(self) -> int | None:
         """Run all that has come by now; return when the next run is."""
@@ -103,8 +105,10 @@ class Scheduler:
                 for one in runs:
                     firing.run(transaction, self.tasks, one, now)
 
-            await self.store.database.write(call)
-            self._tell(runs)
+            def then(_: None, runs: Sequence[Run] = runs) -> None:
+                self._tell(runs)
+
+            await self.store.database.write(call, then)
         self._looked = now
         return following
 
