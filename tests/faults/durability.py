@@ -57,22 +57,20 @@ def strace() -> str:
     return require(shutil.which("strace"), "apt-get install strace")
 
 
-class Load:
-    """A running `durability_load.py`; `acknowledged` grows while it reads 202s: ids and their right results."""
+class LoadProcess:
+    """A load from another process: a script beside this file, that is told where the server is and prints JSON."""
 
-    def __init__(self, server: Server, connections: int, *actions: str) -> None:
-        self.acknowledged: dict[str, object] = {}
-        self.refused: list[str] = []
+    def __init__(self, server: Server, script: str, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "durability_load.py"), server.url.removeprefix("http://"),
-             str(connections), *actions],
+            [sys.executable, str(HERE / script), server.url.removeprefix("http://"), *arguments],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def wait_acknowledged(self, count: int) -> None:
-        eventually(lambda: len(self.acknowledged) >= count, 60)
+    def hear(self, line: str) -> None:
+        """Take a line that it has printed."""
+        raise NotImplementedError
 
     def end(self) -> None:
         """Wait until it has seen the server's end and everything it printed has been read."""
@@ -88,11 +86,26 @@ class Load:
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            id_, result = json.loads(line)
-            if id_ is None:
-                self.refused.append(str(result))
-            else:
-                self.acknowledged[id_] = result
+            self.hear(line)
+
+
+class Load(LoadProcess):
+    """A running `durability_load.py`; `acknowledged` grows while it reads 202s: ids and their right results."""
+
+    def __init__(self, server: Server, connections: int, *actions: str) -> None:
+        self.acknowledged: dict[str, object] = {}
+        self.refused: list[str] = []
+        super().__init__(server, "durability_load.py", str(connections), *actions)
+
+    def wait_acknowledged(self, count: int) -> None:
+        eventually(lambda: len(self.acknowledged) >= count, 60)
+
+    def hear(self, line: str) -> None:
+        id_, result = json.loads(line)
+        if id_ is None:
+            self.refused.append(str(result))
+        else:
+            self.acknowledged[id_] = result
 
 
 @dataclass

@@ -4,9 +4,6 @@ import json
 import os
 import random
 import shutil
-import subprocess
-import sys
-import threading
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,11 +11,11 @@ from uuid import UUID
 import apsw
 import pytest
 from apps import application
+from durability import LoadProcess
 from support import Server, eventually, serving
 
 pytestmark = pytest.mark.fault
 
-HERE = Path(__file__).parent
 KILLS = int(os.environ.get("TASKMILL_KILLS", "5"))
 SEED = int(os.environ.get("TASKMILL_SEED", str(random.SystemRandom().getrandbits(32))))
 ENDED = (3, 4, 5)
@@ -47,34 +44,15 @@ def isolated(text: str, failures: int = 0, hopeless: bool = False) -> str:
 """
 
 
-class Load:
+class Load(LoadProcess):
     """A running `life_load.py`, and what it was told."""
 
     def __init__(self, server: Server, connections: int, seed: int) -> None:
         self.lines: list[dict[str, Any]] = []
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "life_load.py"), server.url.removeprefix("http://"),
-             str(connections), str(seed)],
-            stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        super().__init__(server, "life_load.py", str(connections), str(seed))
 
-    def end(self) -> None:
-        """Wait until it has seen the server's end, and all that it printed has been read."""
-        try:
-            self.process.wait(30)
-        finally:
-            self.process.kill()
-            self.process.wait(5)
-            self._reader.join(10)
-            assert self.process.stdout is not None
-            self.process.stdout.close()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(json.loads(line))
+    def hear(self, line: str) -> None:
+        self.lines.append(json.loads(line))
 
 
 class Rows:

@@ -51,22 +51,24 @@ START: Update = step("start", attempt=bindparam("attempt_"), started_at=bindpara
     task.c.attempt == bindparam("before_")
 )
 
-# Parameters of an attempt's end: attempt, started_at, finished_at, result or error, id, attempt.
-COMPLETE: Update = step(
-    "complete",
-    attempt=bindparam("attempt_"),
-    started_at=bindparam("started_at_"),
-    finished_at=bindparam("finished_at_"),
-    result=bindparam("result_"),
-).where(_own)
 
-FAIL: Update = step(
-    "fail",
-    attempt=bindparam("attempt_"),
-    started_at=bindparam("started_at_"),
-    finished_at=bindparam("finished_at_"),
-    error=bindparam("error_"),
-).where(_own)
+def _end(name: str, **values: Any) -> Update:
+    """Make a step that ends a task by its attempt.
+
+    Parameters: attempt, started_at, finished_at, those of the values, id, attempt.
+    """
+    return step(
+        name,
+        attempt=bindparam("attempt_"),
+        started_at=bindparam("started_at_"),
+        finished_at=bindparam("finished_at_"),
+        **values,
+    ).where(_own)
+
+
+COMPLETE: Update = _end("complete", result=bindparam("result_"))
+
+FAIL: Update = _end("fail", error=bindparam("error_"))
 
 # An attempt failed, or asked for another time; the task will run again. `counted` is the attempts it has used
 # up by now. Parameters: counted, started_at, error or NULL to keep it, rank, run_at, id, attempt.
