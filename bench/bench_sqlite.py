@@ -16,8 +16,8 @@ from typing import Any
 import apsw
 from sqlalchemy.dialects import sqlite
 
-from taskmill.tasks import statements
 from taskmill.tasks.ids import IdSource
+from taskmill.tasks.rows import statements
 
 TASKS = 32_000
 BATCHES = (1, 32, 64, 256)

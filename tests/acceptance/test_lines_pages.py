@@ -86,7 +86,7 @@ def test_the_requests_on_waiting_answer_what_the_page_says(server: Server) -> No
 def test_every_reason_and_field_of_an_answer_is_on_the_page() -> None:
     from msgspec import structs
 
-    from taskmill.tasks import why
+    from taskmill.tasks.view import why
 
     said = page("why")
     reasons: tuple[Any, ...] = why.Reason.__args__

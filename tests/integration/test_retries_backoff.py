@@ -54,7 +54,7 @@ def test_a_list_is_taken_exactly_and_its_last_rest_again_and_again(server: Serve
     assert 60 <= rests(server, id_, 2) <= 60 + MOMENT
     first, second = look(server, id_)["attempts"]
     assert 0.05 <= between(first["ended_at"], second["started_at"]) < 5
-    from taskmill.tasks.retrying import Backoff
+    from taskmill.tasks.actions.retrying import Backoff
 
     backoff = Backoff.of(["50ms", "1m", "7m"])
     assert [backoff.rest(attempt) for attempt in range(1, 6)] == [0.05, 60, 420, 420, 420]

@@ -23,8 +23,8 @@ async def fetch(url: str, *, retries: int = 3) -> dict[str, Any]:
 reveal_type(uppercase)  # Action[[text: str =], str]
 reveal_type(total)  # Action[[numbers: list[int]], int]
 reveal_type(fetch)  # Action[[url: str, *, retries: int =], typing.Coroutine[Any, Any, dict[str, Any]]]
-decorator = action(name="x")
-reveal_type(decorator)  # def [P, R] (def (*P.args, **P.kwargs) -> R) -> taskmill.tasks.actions.Action[P, R]
+bare = action(name="x")
+reveal_type(bare)  # def [P, R] (def (*P.args, **P.kwargs) -> R) -> taskmill.tasks.actions.action.Action[P, R]
 assert_type(uppercase("x"), str)
 assert_type(uppercase(text="x"), str)
 assert_type(total([1]), int)

@@ -23,6 +23,6 @@ def test_an_action_keeps_the_signature_of_its_function() -> None:
         line, text = int(match["line"]), match["text"]
         if match["kind"] == "error":
             answers[line] = f"error: {text.rpartition('[')[2].rstrip(']')}"
-        elif revealed := re.fullmatch(r'Revealed type is "(?:taskmill\.tasks\.actions\.)?(.*)"', text):
+        elif revealed := re.fullmatch(r'Revealed type is "(?:taskmill\.tasks\.actions\.action\.)?(.*)"', text):
             answers[line] = revealed[1]
     assert answers == expected, output

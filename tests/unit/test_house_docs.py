@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from taskmill import application, cli
 from taskmill.registry.yaml_tree import parse
-from taskmill.tasks.catalog import Catalog
+from taskmill.tasks.actions.catalog import Catalog
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])

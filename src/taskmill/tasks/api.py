@@ -13,16 +13,17 @@ from starlette.responses import Response
 from taskmill.http import BadRequest, Exchange, FieldError, direct, parse_body, parse_query, problem
 from taskmill.queue import Slot, handoff
 from taskmill.sql import DatabaseError, Overloaded, SqliteDatabase, migrate
-from taskmill.tasks import dead_letter, retention_schema
-from taskmill.tasks.canary import Canary
-from taskmill.tasks.filters import Filters, select, select_for_change
+from taskmill.tasks.control import dead_letter
+from taskmill.tasks.control.canary import Canary
+from taskmill.tasks.control.many import Done
 from taskmill.tasks.ids import from_text, to_text
 from taskmill.tasks.lifecycle import STEPS
-from taskmill.tasks.many import Done
 from taskmill.tasks.model import TaskPage
+from taskmill.tasks.retention import schema as retention_schema
+from taskmill.tasks.rows.schema import COMPONENT, MIGRATIONS
 from taskmill.tasks.schedules import schema as schedules
-from taskmill.tasks.schema import COMPONENT, MIGRATIONS
 from taskmill.tasks.service import TaskService
+from taskmill.tasks.view.filters import Filters, select, select_for_change
 
 
 class ListQuery(Filters):

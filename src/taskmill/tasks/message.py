@@ -10,7 +10,7 @@ from taskmill.queue import Message
 from taskmill.tasks.ids import time_in, to_text
 
 if TYPE_CHECKING:
-    from taskmill.tasks.catalog import Registered
+    from taskmill.tasks.actions.catalog import Registered
 
 # id, action, data, attempt, max_attempts, queue, rank, priority, expires_at, timeout, key, limit_key
 Dispatchable = tuple[
@@ -22,7 +22,7 @@ FIRST = -(2**62)  # the rank of what goes before everything else
 
 @dataclass(slots=True, frozen=True)
 class Place:
-    """What a task that is not plain brings along; see :data:`taskmill.tasks.schema.task`."""
+    """What a task that is not plain brings along; see :data:`taskmill.tasks.rows.schema.task`."""
 
     queue: str
     rank: int

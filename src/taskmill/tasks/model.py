@@ -90,7 +90,7 @@ def from_row(row: Sequence[Any]) -> Task:
 
 
 def details(row: Sequence[Any], attempts: Sequence[Sequence[Any]]) -> TaskDetails:
-    """Make a task of a row, and of its failed attempts as :data:`taskmill.tasks.statements.ATTEMPTS` reads them."""
+    """Make a task of a row, and of its failed attempts as :data:`~taskmill.tasks.rows.statements.ATTEMPTS` has them."""
     fields = _fields(row)
     ended = [
         Attempt(number, moment(started), timestamp(at), _error.decode(error))

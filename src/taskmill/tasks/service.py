@@ -14,31 +14,31 @@ from taskmill.queue import Queue
 from taskmill.registry import Entry, EntryConfig, Mistake, reference
 from taskmill.sql import DatabaseError, Overloaded, SqliteDatabase
 from taskmill.supervisor import Context
-from taskmill.tasks.admission import Admission
-from taskmill.tasks.alarm import Alarm
-from taskmill.tasks.backlog import Backlog
-from taskmill.tasks.catalog import Catalog
-from taskmill.tasks.control import Control
-from taskmill.tasks.dead_letter import DeadLetters
-from taskmill.tasks.dispatcher import Dispatcher
+from taskmill.tasks.actions.catalog import Catalog
+from taskmill.tasks.control.control import Control
+from taskmill.tasks.control.dead_letter import DeadLetters
+from taskmill.tasks.control.many import Many
+from taskmill.tasks.dispatch.alarm import Alarm
+from taskmill.tasks.dispatch.dispatcher import Dispatcher
+from taskmill.tasks.dispatch.limits import Limits
+from taskmill.tasks.dispatch.strays import Strays
 from taskmill.tasks.ids import IdSource
-from taskmill.tasks.intake import Intake, Waiting, WaitingFull
-from taskmill.tasks.limits import Limits
-from taskmill.tasks.line import Line
-from taskmill.tasks.listing import Listing
-from taskmill.tasks.many import Many
-from taskmill.tasks.placing import Placing
-from taskmill.tasks.queues import Overview
-from taskmill.tasks.reader import Reader
-from taskmill.tasks.retention import Keep, Retention
+from taskmill.tasks.intake.admission import Admission
+from taskmill.tasks.intake.backlog import Backlog
+from taskmill.tasks.intake.intake import Intake, Waiting, WaitingFull
+from taskmill.tasks.intake.placing import Placing
+from taskmill.tasks.retention.retention import Keep, Retention
+from taskmill.tasks.rows.reader import Reader
+from taskmill.tasks.rows.store import Store
 from taskmill.tasks.schedules.firing import Tasks
 from taskmill.tasks.schedules.model import Definition
 from taskmill.tasks.schedules.scheduler import Scheduler
-from taskmill.tasks.store import Store
-from taskmill.tasks.strays import Strays
 from taskmill.tasks.traffic import Traffic
-from taskmill.tasks.watchdog import Watchdog
-from taskmill.tasks.worker import Worker
+from taskmill.tasks.view.line import Line
+from taskmill.tasks.view.listing import Listing
+from taskmill.tasks.view.queues import Overview
+from taskmill.tasks.work.watchdog import Watchdog
+from taskmill.tasks.work.worker import Worker
 from taskmill.units import Duration, Size
 
 

@@ -8,20 +8,20 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic, time
 from typing import Any
 
-from taskmill.tasks.alarm import Alarm
-from taskmill.tasks.backlog import Backlog
-from taskmill.tasks.catalog import Catalog
-from taskmill.tasks.control import Cancelled, Control
-from taskmill.tasks.dispatcher import Dispatcher
-from taskmill.tasks.failure import Failure
+from taskmill.tasks.actions.catalog import Catalog
+from taskmill.tasks.actions.failure import Failure
+from taskmill.tasks.control.control import Cancelled, Control
+from taskmill.tasks.dispatch.alarm import Alarm
+from taskmill.tasks.dispatch.dispatcher import Dispatcher
+from taskmill.tasks.dispatch.strays import Strays
 from taskmill.tasks.insist import insist
+from taskmill.tasks.intake.backlog import Backlog
+from taskmill.tasks.intake.placing import Placing
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.message import Dispatchable, TaskMessage, from_row
-from taskmill.tasks.placing import Placing
-from taskmill.tasks.reader import Reader
-from taskmill.tasks.store import Store
-from taskmill.tasks.strays import Strays
-from taskmill.tasks.worker import Worker
+from taskmill.tasks.rows.reader import Reader
+from taskmill.tasks.rows.store import Store
+from taskmill.tasks.work.worker import Worker
 
 logger = logging.getLogger(__name__)
 

@@ -97,11 +97,11 @@ def install() -> None:
     if INSTANT in ("before-commit", "after-commit"):
         at_commit("INSERT INTO task", MARK)
     elif INSTANT == "after-publish":
-        from taskmill.tasks.dispatcher import Dispatcher
+        from taskmill.tasks.dispatch.dispatcher import Dispatcher
 
         around(Dispatcher, "committed", before=False)
     elif INSTANT == "result-computed":
-        from taskmill.tasks.store import Store
+        from taskmill.tasks.rows.store import Store
 
         around(Store, "complete", before=True)
     elif INSTANT in ("before-finish", "finish-committed"):

@@ -7,9 +7,9 @@ from sqlalchemy import ClauseElement
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from taskmill.tasks import schema
 from taskmill.tasks.lifecycle import ENDED, Status
-from taskmill.tasks.statements import FULL
+from taskmill.tasks.rows import schema
+from taskmill.tasks.rows.statements import FULL
 
 ROWS = 6_000
 NOW = 1_000_000  # milliseconds

@@ -7,7 +7,8 @@ import apsw
 import pytest
 from task_table import filled, plan, work
 
-from taskmill.tasks import line, statements, why
+from taskmill.tasks.rows import statements
+from taskmill.tasks.view import line, why
 
 INDEXES = {
     "ranked": (line.RANKED_AHEAD, "task_rank"),

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import ClauseElement, select
 from task_table import filled, plan, work
 
-from taskmill.tasks import statements, steps
 from taskmill.tasks.lifecycle import WAITING, Status
-from taskmill.tasks.schema import task
+from taskmill.tasks.rows import statements, steps
+from taskmill.tasks.rows.schema import task
 
 INDEXES = {
     "plain": (statements.PLAIN, "task_status (status=? AND id>?)"),

@@ -9,7 +9,7 @@ from opened import opened
 from sqlalchemy import LargeBinary, Table
 
 from taskmill.sql import DatabaseError, Migration, SqliteDatabase, migrate
-from taskmill.tasks.schema import MIGRATIONS, attempt, idempotency, pause, task
+from taskmill.tasks.rows.schema import MIGRATIONS, attempt, idempotency, pause, task
 
 ONE = Migration(1, "one", "CREATE TABLE one (id); INSERT INTO one VALUES (1)")
 TWO = Migration(2, "two", "CREATE TABLE two (id); INSERT INTO two VALUES (2)")

@@ -13,13 +13,13 @@ from sqlalchemy import Select
 
 from taskmill.sql import migrate
 from taskmill.sql.sqlite import SqliteDatabase, _compiled
-from taskmill.tasks import listing, selecting
-from taskmill.tasks.filters import Selection
 from taskmill.tasks.ids import to_text
 from taskmill.tasks.lifecycle import Status
-from taskmill.tasks.listing import Listing
-from taskmill.tasks.reader import Reader
-from taskmill.tasks.schema import COMPONENT, MIGRATIONS
+from taskmill.tasks.rows.reader import Reader
+from taskmill.tasks.rows.schema import COMPONENT, MIGRATIONS
+from taskmill.tasks.view import listing, selecting
+from taskmill.tasks.view.filters import Selection
+from taskmill.tasks.view.listing import Listing
 
 T = TypeVar("T")
 ROWS = 500

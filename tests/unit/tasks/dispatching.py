@@ -19,14 +19,14 @@ from taskmill.registry import Entry, EntryConfig
 from taskmill.sql import SqliteDatabase
 from taskmill.sql.sqlite import SqliteConfig
 from taskmill.supervisor import Context
+from taskmill.tasks.actions.catalog import Registered
+from taskmill.tasks.actions.failure import Failure
 from taskmill.tasks.api import apply_migrations
-from taskmill.tasks.catalog import Registered
-from taskmill.tasks.control import Cancelled
-from taskmill.tasks.dispatcher import Dispatcher
-from taskmill.tasks.failure import Failure
+from taskmill.tasks.control.control import Cancelled
+from taskmill.tasks.dispatch.dispatcher import Dispatcher
+from taskmill.tasks.intake.placing import NewTask
 from taskmill.tasks.message import Dispatchable, Place, TaskMessage
-from taskmill.tasks.placing import NewTask
-from taskmill.tasks.reader import Reader
+from taskmill.tasks.rows.reader import Reader
 from taskmill.tasks.service import TaskService, TaskServiceConfig
 from taskmill.tasks.traffic import Traffic
 from taskmill.units import Size

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from taskmill.process.messages import FunctionRef
-from taskmill.tasks.actions import Action
-from taskmill.tasks.catalog import Registered
-from taskmill.tasks.edge import Position, place_of
-from taskmill.tasks.limits import Limits
+from taskmill.tasks.actions.action import Action
+from taskmill.tasks.actions.catalog import Registered
+from taskmill.tasks.dispatch.edge import Position, place_of
+from taskmill.tasks.dispatch.limits import Limits
 from taskmill.tasks.message import Dispatchable, Place, TaskMessage, from_row
 
 EPOCH = 1_700_000_000.0  # seconds since 1970 at the loop's zero

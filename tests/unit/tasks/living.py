@@ -29,10 +29,10 @@ from taskmill.registry import Entry, EntryConfig
 from taskmill.sql import SqliteDatabase
 from taskmill.sql.sqlite import SqliteConfig
 from taskmill.supervisor import Context
-from taskmill.tasks import statements
 from taskmill.tasks.api import apply_migrations, process_task
 from taskmill.tasks.model import details
-from taskmill.tasks.schema import task
+from taskmill.tasks.rows import statements
+from taskmill.tasks.rows.schema import task
 from taskmill.tasks.service import TaskService, TaskServiceConfig
 
 T = TypeVar("T")

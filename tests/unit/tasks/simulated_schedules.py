@@ -11,11 +11,11 @@ from taskmill.registry import Entry
 from taskmill.sql import SqliteDatabase, Transaction, migrate
 from taskmill.sql.sqlite import SqliteConfig
 from taskmill.supervisor import Context
-from taskmill.tasks import schema as tasks_schema
-from taskmill.tasks import steps
-from taskmill.tasks.catalog import Catalog
+from taskmill.tasks.actions.catalog import Catalog
 from taskmill.tasks.ids import IdSource, to_text
-from taskmill.tasks.placing import NewTask, Placing
+from taskmill.tasks.intake.placing import NewTask, Placing
+from taskmill.tasks.rows import schema as tasks_schema
+from taskmill.tasks.rows import steps
 from taskmill.tasks.schedules import schema
 from taskmill.tasks.schedules.firing import Tasks
 from taskmill.tasks.schedules.model import Definition, Schedule

@@ -6,7 +6,14 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-from taskmill.tasks.actions import RESULT_LIMIT, Action, ActionError, ResultError, action, encode_result
+from taskmill.tasks.actions.action import (
+    RESULT_LIMIT,
+    Action,
+    ActionError,
+    ResultError,
+    action,
+    encode_result,
+)
 
 
 def run(declared: Action[Any, Any], data: bytes) -> Any:

@@ -9,7 +9,7 @@ from dispatching import Stage
 from support import eventually
 
 from taskmill.sql import DatabaseError
-from taskmill.tasks import alarm
+from taskmill.tasks.dispatch import alarm
 from taskmill.tasks.lifecycle import Status
 
 

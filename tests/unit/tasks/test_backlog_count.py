@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from taskmill.tasks import backlog
-from taskmill.tasks.backlog import LONGEST, Backlog
-from taskmill.tasks.limiter import Limiter
-from taskmill.tasks.line import held_for
-from taskmill.tasks.options import Options
+from taskmill.tasks.actions.options import Options
+from taskmill.tasks.dispatch.limiter import Limiter
+from taskmill.tasks.intake import backlog
+from taskmill.tasks.intake.backlog import LONGEST, Backlog
+from taskmill.tasks.view.line import held_for
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:

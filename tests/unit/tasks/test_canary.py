@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from taskmill.tasks import canary, statements
+from taskmill.tasks.control import canary
 from taskmill.tasks.lifecycle import Status
+from taskmill.tasks.rows import statements
 
 
 def error(type_: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from dispatching import Stage
 
-from taskmill.tasks import dispatcher
+from taskmill.tasks.dispatch import dispatcher
 
 ONE_ACTION = """
 from taskmill import action

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from taskmill.tasks import dispatcher, limits
-from taskmill.tasks.edge import place_of
+from taskmill.tasks.dispatch import dispatcher, limits
+from taskmill.tasks.dispatch.edge import place_of
 from taskmill.tasks.ids import time_in
 from taskmill.tasks.lifecycle import ENDED, Status
 from taskmill.tasks.message import TaskMessage

@@ -7,7 +7,7 @@ from time import time
 import pytest
 from dispatching import Stage
 
-from taskmill.tasks import dispatcher, limits
+from taskmill.tasks.dispatch import dispatcher, limits
 from taskmill.tasks.lifecycle import Status
 
 ACTIONS = """

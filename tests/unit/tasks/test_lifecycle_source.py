@@ -6,8 +6,8 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[3] / "src" / "taskmill"
 FILES = sorted(SOURCE.rglob("*.py"))
-STEPS = "tasks/steps.py"  # has the one function that may
-BIRTHS = {"tasks/statements.py"}  # a new row has a status; a step changes it
+STEPS = "tasks/rows/steps.py"  # has the one function that may
+BIRTHS = {"tasks/rows/statements.py"}  # a new row has a status; a step changes it
 
 
 def calls(tree: ast.AST) -> Iterator[ast.Call]:

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import Insert, Update
 from sqlalchemy.dialects import sqlite
 
-from taskmill.tasks import steps
 from taskmill.tasks.lifecycle import STEPS, WAITING, Status
-from taskmill.tasks.schema import MIGRATIONS, task
+from taskmill.tasks.rows import steps
+from taskmill.tasks.rows.schema import MIGRATIONS, task
 
 KEY, OTHER = b"\x01" * 16, b"\x02" * 16
 COLUMNS = [column.name for column in task.columns]

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from limiting import EPOCH, SimulatedLoop, World, message
 
-from taskmill.tasks import limiter, limits
-from taskmill.tasks.limiter import Limiter
+from taskmill.tasks.dispatch import limiter, limits
+from taskmill.tasks.dispatch.limiter import Limiter
 
 EXAMPLES = int(os.environ.get("TASKMILL_EXAMPLES", "60"))
 PARKED = 4  # so few that most are rows

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskmill.tasks.pace import MEMORY, Pace
+from taskmill.tasks.dispatch.pace import MEMORY, Pace
 
 
 def work(pace: Pace, begin: float, seconds: float, rate: float, batches: int = 200) -> float:

@@ -8,10 +8,10 @@ from time import time
 import pytest
 from dispatching import Stage
 
-from taskmill.tasks import reader as module
-from taskmill.tasks.edge import Position
+from taskmill.tasks.dispatch.edge import Position
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.message import Dispatchable
+from taskmill.tasks.rows import reader as module
 
 ACTIONS = """
 from typing import Any

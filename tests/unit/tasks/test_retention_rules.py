@@ -9,12 +9,12 @@ import pytest
 from retaining import DAY, fetch, history, ids, now, row, store, task_id, until, until_gone
 
 from taskmill.sql import DatabaseUnavailable, SqliteDatabase, Transaction
-from taskmill.tasks import pruning
-from taskmill.tasks import retention as room
 from taskmill.tasks.lifecycle import ENDED, Status
-from taskmill.tasks.pruning import Walk
-from taskmill.tasks.retention import Keep, Pruned, Retention
-from taskmill.tasks.retention_statements import tasks as shelf_of
+from taskmill.tasks.retention import pruning
+from taskmill.tasks.retention import retention as room
+from taskmill.tasks.retention.pruning import Walk
+from taskmill.tasks.retention.retention import Keep, Pruned, Retention
+from taskmill.tasks.retention.statements import tasks as shelf_of
 from taskmill.units import Duration
 
 FOR_EVER = Keep(completed=None, failed=None, cancelled=None)

@@ -8,7 +8,7 @@ from retaining import DAY, fetch, history, ids, mixed, now, row, store, task_id,
 
 from taskmill.sql.space import measure
 from taskmill.tasks.lifecycle import Status
-from taskmill.tasks.retention import SPARE, Keep, Retention
+from taskmill.tasks.retention.retention import SPARE, Keep, Retention
 
 FOR_EVER = Keep(completed=None, failed=None, cancelled=None)
 MIB = 2**20

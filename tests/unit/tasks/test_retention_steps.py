@@ -9,11 +9,10 @@ import pytest
 from retaining import DAY, fetch, history, ids, mixed, now, row, store
 
 from taskmill.sql import SqliteDatabase, Transaction
-from taskmill.tasks import pruning
-from taskmill.tasks import retention_statements as statements
 from taskmill.tasks.lifecycle import ENDED, Status
-from taskmill.tasks.pruning import GOAL, REST, RESTS, Stride
-from taskmill.tasks.retention import Keep, Retention
+from taskmill.tasks.retention import pruning, statements
+from taskmill.tasks.retention.pruning import GOAL, REST, RESTS, Stride
+from taskmill.tasks.retention.retention import Keep, Retention
 
 
 def test_a_stride_follows_from_what_the_step_before_took() -> None:

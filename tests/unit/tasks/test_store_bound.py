@@ -3,11 +3,11 @@
 from typing import Any
 
 from taskmill.process.messages import FunctionRef
-from taskmill.tasks.actions import Action
-from taskmill.tasks.catalog import Registered
+from taskmill.tasks.actions.action import Action
+from taskmill.tasks.actions.catalog import Registered
 from taskmill.tasks.ids import IdSource
 from taskmill.tasks.message import TaskMessage
-from taskmill.tasks.store import ADDING_LIMIT, Store
+from taskmill.tasks.rows.store import ADDING_LIMIT, Store
 
 
 class Lane:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from taskmill.http import BadRequest
 from taskmill.process.messages import FunctionRef
-from taskmill.tasks.actions import ANY, Action
-from taskmill.tasks.catalog import Catalog, Registered
-from taskmill.tasks.submission import read_submission
+from taskmill.tasks.actions.action import ANY, Action
+from taskmill.tasks.actions.catalog import Catalog, Registered
+from taskmill.tasks.intake.submission import read_submission
 
 
 def anything(data: object, /) -> object:

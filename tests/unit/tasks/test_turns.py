@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import ClauseElement
 
-from taskmill.tasks import statements
+from taskmill.tasks.intake.turns import fair_rank, in_turn
 from taskmill.tasks.message import Dispatchable
-from taskmill.tasks.turns import fair_rank, in_turn
+from taskmill.tasks.rows import statements
 
 NOW = 1_000_000
 KEYS = "abcd"

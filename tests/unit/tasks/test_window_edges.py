@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskmill.tasks.changes import Changes
-from taskmill.tasks.edge import Edge, Position
+from taskmill.tasks.dispatch.edge import Edge, Position
+from taskmill.tasks.rows.changes import Changes
 
 
 def place(number: int) -> Position:

@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from taskmill.http import JSON, BadRequest, FieldError, parse_body, parse_query
 from taskmill.tasks.ids import to_text
-from taskmill.tasks.once import NotUnique
+from taskmill.tasks.intake.once import NotUnique
+from taskmill.tasks.intake.submission import Name
 from taskmill.tasks.schedules.model import (
     CatchUp,
     Definition,
@@ -24,7 +25,6 @@ from taskmill.tasks.schedules.model import (
 )
 from taskmill.tasks.schedules.store import MOST, Declared, TooMany
 from taskmill.tasks.service import TaskService
-from taskmill.tasks.submission import Name
 from taskmill.units import parse_duration
 
 Seconds = float | Annotated[str, msgspec.Meta(max_length=40)]  # or a text such as `10s`

@@ -10,19 +10,19 @@ import msgspec
 
 from taskmill.http import BadRequest
 from taskmill.sql import Transaction
-from taskmill.tasks import once
-from taskmill.tasks import statements as tasks
-from taskmill.tasks.catalog import Catalog
-from taskmill.tasks.dispatcher import Dispatcher
+from taskmill.tasks.actions.catalog import Catalog
+from taskmill.tasks.dispatch.dispatcher import Dispatcher
 from taskmill.tasks.ids import IdSource
-from taskmill.tasks.intake import Intake
+from taskmill.tasks.intake import once
+from taskmill.tasks.intake.intake import Intake
+from taskmill.tasks.intake.placing import NewTask, Placing
+from taskmill.tasks.intake.submission import Submission, read_submission
 from taskmill.tasks.lifecycle import ENDED
-from taskmill.tasks.placing import NewTask, Placing
+from taskmill.tasks.rows import statements as tasks
 from taskmill.tasks.schedules import statements
 from taskmill.tasks.schedules.model import Definition, Schedule
 from taskmill.tasks.schedules.plan import Plan
 from taskmill.tasks.schedules.timing import spread
-from taskmill.tasks.submission import Submission, read_submission
 
 KEPT = 1_000  # due times of a schedule that are remembered; those before them count as run
 
@@ -83,7 +83,7 @@ class Tasks:
         self._placing.place(b"", submission, registered, None, now)
 
     def store(self, transaction: Transaction, new: NewTask) -> Stored:
-        """Store a task; raise :class:`taskmill.tasks.once.NotUnique` where its action takes no second."""
+        """Store a task; raise :class:`taskmill.tasks.intake.once.NotUnique` where its action takes no second."""
         submitted = once.submit(transaction, new, idempotency=None)
         if submitted.rank is None:
             return Stored(submitted.id, None)

@@ -1,0 +1,1 @@
+"""Actions: what tasks run, and how they are declared."""

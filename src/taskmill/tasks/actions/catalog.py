@@ -1,0 +1,66 @@
+"""The catalog: every action of an application, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from taskmill.process.messages import FunctionRef
+from taskmill.process.source import load_module
+from taskmill.supervisor import SupervisorError
+from taskmill.tasks.actions.action import ANY, Action
+from taskmill.tasks.work.isolated import ADAPTER
+
+
+class Registered:
+    """An action in a catalog, with what running it often needs at hand."""
+
+    __slots__ = ("action", "function", "plain", "seconds")
+
+    def __init__(self, action: Action[Any, Any], function: FunctionRef) -> None:
+        self.action = action
+        self.plain = action.options.plain
+        self.function = function  # how a worker process finds it
+        self.seconds = 1.0  # that an isolated run takes, a moving average; slow until shown to be quick
+
+
+class Catalog:
+    """Finds the action for a task's name."""
+
+    def __init__(self) -> None:
+        self._actions: dict[str, Registered] = {}
+
+    def load(self, sources: Iterable[str], directory: Path) -> None:
+        """Add the actions that stand in sources.
+
+        Raises:
+            SourceError: a source cannot be imported.
+            SupervisorError: two actions have one name.
+        """
+        for source in sources:
+            for attribute, value in vars(load_module(source, directory)).items():
+                if isinstance(value, Action):
+                    self._add(value, FunctionRef(source, attribute, str(directory), ADAPTER))
+
+    def find(self, name: str) -> Registered | None:
+        """Return the action of that name, or the one that takes any name, or None."""
+        return self._actions.get(name) or self._actions.get(ANY)
+
+    def names(self) -> list[str]:
+        """Return every name, sorted."""
+        return sorted(self._actions)
+
+    def isolated(self) -> list[FunctionRef]:
+        """Return the actions that run in worker processes."""
+        return [
+            one.function for one in self._actions.values() if not (one.action.inline or one.action.is_async)
+        ]
+
+    def _add(self, action: Action[Any, Any], function: FunctionRef) -> None:
+        known = self._actions.get(action.name)
+        if known is not None and known.action is not action:
+            raise SupervisorError(
+                f"two actions are named `{action.name}`: rename one, or give it another `name=`"
+            )
+        self._actions.setdefault(action.name, Registered(action, function))

@@ -1,0 +1,1 @@
+"""Control: what people and programs do to tasks that are there."""

@@ -1,0 +1,1 @@
+"""Dispatch: which task goes next, and when."""

@@ -1,0 +1,228 @@
+"""The intake: from the body of ``POST /tasks`` to a stored task and an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from time import monotonic, time
+from typing import Any
+
+import msgspec
+
+from taskmill.http import JSON, BadRequest, Exchange, FieldError
+from taskmill.sql import DatabaseError, Overloaded
+from taskmill.tasks.actions.catalog import Catalog, Registered
+from taskmill.tasks.dispatch.alarm import Alarm
+from taskmill.tasks.dispatch.dispatcher import Dispatcher
+from taskmill.tasks.ids import IdSource, to_text
+from taskmill.tasks.intake import once
+from taskmill.tasks.intake.admission import Admission
+from taskmill.tasks.intake.backlog import Backlog
+from taskmill.tasks.intake.placing import NewTask, Placing
+from taskmill.tasks.intake.submission import Submission, read_submission
+from taskmill.tasks.message import TaskMessage
+from taskmill.tasks.rows.store import Store
+
+RETRY_AFTER = b"retry-after: 1\r\n"
+
+Waiting = tuple[Exchange, TaskMessage]  # a plain task until its commit, with who asked
+WaitingFull = tuple[Exchange, NewTask]
+
+
+class Intake:
+    """Accepts tasks: stores them, answers, and hands them to the dispatcher of their queue."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        ids: IdSource,
+        placing: Placing,
+        dispatchers: Mapping[str, Dispatcher],
+        queue: str,
+        backlog: Backlog,
+    ) -> None:
+        self._catalog = catalog
+        self._ids = ids
+        self._placing = placing
+        self._dispatchers = dispatchers
+        self._queue = queue
+        self._own = dispatchers[queue]
+        self._backlog = backlog
+        self._looking: set[asyncio.Task[None]] = set()
+
+    def connect(self, store: Store[Waiting, WaitingFull], alarm: Alarm, admission: Admission) -> None:
+        """Take the store, which calls back, the alarm, and what judges tasks that must start soon."""
+        self._store = store
+        self._alarm = alarm
+        self._admission = admission
+
+    def submit(self, exchange: Exchange) -> None:
+        """Answer ``POST /tasks``: 202 once the task's row is flushed to disk, and not before."""
+        media_type, key = JSON, None
+        for name, value in exchange.headers:
+            if name == b"content-type":
+                media_type = value
+            elif name == b"idempotency-key":
+                key = value
+        if media_type != JSON and not _is_json(media_type):
+            exchange.refuse(415, "Send the task as JSON, with `Content-Type: application/json`.")
+            return
+        if self._backlog.full or self._store.overloaded():
+            self._refuse(exchange)
+            return
+        try:
+            submission, registered, decoded = read_submission(exchange.body, self._catalog)
+            if key is None and registered.plain and not isinstance(submission, Submission):
+                data = str(submission.data, "utf-8")
+                message = TaskMessage(self._ids.next(), submission.action, registered, data, decoded)
+                self._store.add(message, self._queue, self._ids.now, (exchange, message))
+                return
+            idempotency = None if key is None else once.idempotency_key(_text(key), exchange.body)
+            if not isinstance(submission, Submission):
+                submission = Submission(action=submission.action, data=submission.data)
+            self._submit_full(exchange, submission, registered, decoded, idempotency)
+        except BadRequest as error:
+            exchange.refuse(error.status, error.detail, error.errors)
+
+    def added(self, _: list[Any], waiting: list[Waiting], error: Exception | None) -> None:
+        """Answer, and dispatch, plain tasks that have been stored, or not."""
+        if error is not None:
+            for exchange, _message in waiting:
+                _not_stored(exchange, error)
+            return
+        for exchange, message in waiting:
+            id_ = message.id().encode()
+            exchange.reply(
+                202, b'{"id":"%b","status":"queued"}' % id_, headers=b"location: /tasks/%b\r\n" % id_
+            )
+        self._backlog.changed(len(waiting))
+        self._own.committed([message for _exchange, message in waiting])
+
+    def added_full(self, _: list[Any], waiting: list[WaitingFull], error: Exception | None) -> None:
+        """Answer, and dispatch or schedule, other tasks that have been stored, or not."""
+        if error is not None:
+            for exchange, _new in waiting:
+                _not_stored(exchange, error)
+            return
+        for exchange, new in waiting:
+            _answer(exchange, once.Submitted(new.message.key, new.status))
+        self.stored([new for _exchange, new in waiting])
+
+    def stored(self, tasks: list[NewTask]) -> None:
+        """Dispatch or schedule tasks whose rows are stored."""
+        self._backlog.changed(len(tasks))
+        queued: dict[str, list[TaskMessage]] = {}
+        for new in tasks:
+            if new.run_at is not None:
+                self._alarm.set(new.run_at)
+            else:
+                queued.setdefault(new.place.queue, []).append(new.message)
+            if new.place.expires_at is not None:
+                self._alarm.set(new.place.expires_at)
+        for queue, messages in queued.items():
+            self._dispatchers[queue].committed_ranked(messages)
+
+    async def stop(self) -> None:
+        """Wait for the submissions that look before they are stored."""
+        if self._looking:
+            await asyncio.wait(self._looking)
+
+    async def submit_once(self, new: NewTask, idempotency: once.IdempotencyKey | None) -> once.Submitted:
+        """Store a task unless it is there already, and dispatch it; see :func:`taskmill.tasks.intake.once.submit`."""
+
+        def then(submitted: once.Submitted) -> None:
+            if submitted.rank is not None:
+                new.place = new.message.place = replace(new.place, rank=submitted.rank)
+                self.stored([new])
+            elif submitted.duplicate and new.run_at is not None:
+                self._alarm.set(new.run_at)  # the first may have been put off, or on
+
+        return await self._store.database.write(
+            lambda transaction: once.submit(transaction, new, idempotency=idempotency), then
+        )
+
+    def _submit_full(
+        self,
+        exchange: Exchange,
+        submission: Submission,
+        registered: Registered,
+        decoded: Any,
+        idempotency: once.IdempotencyKey | None,
+    ) -> None:
+        new = self._placing.place(self._ids.next(), submission, registered, decoded, int(time() * 1000))
+        start_by = submission.start_by
+        if idempotency is None and new.place.key is None and new.fair_key is None and start_by is None:
+            self._store.add_full(new.row(), (exchange, new))
+            return
+        answer = self._answer_once(exchange, new, idempotency, start_by)
+        task = asyncio.get_running_loop().create_task(answer)
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
+
+    def _refuse(self, exchange: Exchange) -> None:
+        """Say that there is no room, and when there may be."""
+        if not self._backlog.full:
+            detail = "More tasks wait for the disk than may; try again in a second."
+            exchange.refuse(503, detail, headers=RETRY_AFTER)
+            return
+        wait = self._backlog.retry_after(self._own.pace.rate(monotonic(), self._own.waiting))
+        detail = f"{self._backlog.tasks:,} tasks wait or run, and no more may; try again in {wait} s."
+        exchange.refuse(503, detail, headers=b"retry-after: %d\r\n" % wait)
+
+    async def _answer_once(
+        self,
+        exchange: Exchange,
+        new: NewTask,
+        idempotency: once.IdempotencyKey | None,
+        start_by: float | None,
+    ) -> None:
+        try:
+            if start_by is not None:
+                late = await self._admission.judge(new, start_by, idempotency)
+                if late is not None:
+                    headers = b"retry-after: %d\r\n" % late.retry_after
+                    exchange.refuse(503, late.detail, headers=headers)
+                    return
+            submitted = await self.submit_once(new, idempotency)
+        except BadRequest as error:
+            exchange.refuse(error.status, error.detail, error.errors)
+        except once.KeyReused:
+            detail = "This `Idempotency-Key` came with another body before: use a new key for a new task."
+            exchange.refuse(422, detail)
+        except once.NotUnique as error:
+            detail = f"Task {to_text(error.id)} has this key already, and its action takes no second."
+            exchange.refuse(409, detail, [FieldError("key", "taken")])
+        except (DatabaseError, Overloaded) as error:
+            _not_stored(exchange, error)
+        else:
+            _answer(exchange, submitted)
+
+
+def _answer(exchange: Exchange, submitted: once.Submitted) -> None:
+    id_ = to_text(submitted.id)
+    body: dict[str, Any] = {"id": id_, "status": submitted.status.word}
+    if submitted.duplicate:
+        body["duplicate"] = True
+    headers = f"location: /tasks/{id_}\r\n" + ("idempotency-replayed: true\r\n" if submitted.replayed else "")
+    exchange.reply(202, msgspec.json.encode(body), headers=headers.encode())
+
+
+def _not_stored(exchange: Exchange, error: Exception) -> None:
+    exchange.refuse(503, f"The task was not stored: {error}.", headers=RETRY_AFTER)
+
+
+def _text(key: bytes) -> str:
+    """Read an idempotency key from its header; raise BadRequest where it is none."""
+    text = key.decode("latin-1").strip()
+    if not 0 < len(text) <= 255 or not text.isascii() or not text.isprintable():
+        raise BadRequest(
+            "Send an `Idempotency-Key` of 1 to 255 visible ASCII characters, such as a UUID.",
+            [FieldError("Idempotency-Key", "not a key")],
+        )
+    return text
+
+
+def _is_json(media_type: bytes) -> bool:
+    name = media_type.partition(b";")[0].strip().lower()
+    return name == JSON or (name.startswith(b"application/") and name.endswith(b"+json"))

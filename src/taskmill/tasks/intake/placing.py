@@ -1,0 +1,143 @@
+"""Where a submitted task goes: its queue, its place there, and what it counts against."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+
+from taskmill.http import BadRequest, FieldError
+from taskmill.registry import nearest
+from taskmill.tasks.actions.catalog import Registered
+from taskmill.tasks.intake.submission import Submission
+from taskmill.tasks.lifecycle import Status
+from taskmill.tasks.message import Place, TaskMessage
+
+_encode = msgspec.json.encode
+
+KEY_LIMIT = 500  # characters of a key that is taken from the data
+
+
+class Placing:
+    """Places tasks.
+
+    ``ageing`` (seconds): a task that has waited so long is as urgent as a new one of the next priority.
+    """
+
+    def __init__(self, queues: Collection[str], queue: str, ageing: float) -> None:
+        self._queues = queues
+        self._queue = queue
+        self._ageing = int(ageing * 1000)
+
+    def rank(self, at: int, priority: int) -> int:
+        """Return the rank of a task that may run from ``at`` on (milliseconds since 1970): smaller goes first.
+
+        All that wait age alike, so their order never changes, and a rank is for good.
+        """
+        return at - self.ageing_off(priority)
+
+    def ageing_off(self, priority: int) -> int:
+        """Return what a priority takes off a rank."""
+        return priority * self._ageing
+
+    def place(
+        self, id_: bytes, submission: Submission, registered: Registered, decoded: Any, now: int
+    ) -> NewTask:
+        """Place a submission; raise BadRequest where it names a queue that there is not."""
+        options = registered.action.options
+        queue = submission.queue or options.queue or self._queue
+        if queue not in self._queues:
+            raise _no_queue(queue, self._queues)
+        at = now
+        if submission.delay is not None:
+            at = now + int(submission.delay * 1000)
+        elif submission.run_at is not None:
+            at = int(submission.run_at.timestamp() * 1000)
+        priority = options.priority if submission.priority is None else submission.priority
+        expires_in = submission.expires_in or submission.start_by or options.expires_in
+        data = str(submission.data, "utf-8")
+        place = Place(
+            queue=queue,
+            rank=self.rank(max(at, now), priority),
+            max_attempts=submission.max_attempts or options.max_attempts,
+            priority=priority,
+            expires_at=None if expires_in is None else now + int(expires_in * 1000),
+            timeout=submission.timeout,
+            key=submission.key or _text_at(options.unique.key, submission.data),
+            limit_key=limit_key_of(registered, submission.data) if options.limited else None,
+        )
+        message = TaskMessage(id_, submission.action, registered, data, decoded, place=place)
+        return NewTask(
+            message,
+            place,
+            run_at=at if at > now else None,
+            fair_key=submission.fair_key or _text_at(options.fair_key, submission.data),
+            tags=submission.tags,
+            created_at=now,
+        )
+
+
+class NewTask(msgspec.Struct):
+    """A task that is not stored yet."""
+
+    message: TaskMessage
+    place: Place
+    run_at: int | None
+    fair_key: str | None
+    tags: list[str]
+    created_at: int
+
+    @property
+    def status(self) -> Status:
+        """The state that it begins in."""
+        return Status.QUEUED if self.run_at is None else Status.SCHEDULED
+
+    def row(self, rank: int | None = None) -> tuple[Any, ...]:
+        """Return its row, in the order of :data:`taskmill.tasks.rows.statements.FULL`; ``rank`` if it is another."""
+        place, message = self.place, self.message
+        return (
+            message.key,
+            message.name,
+            place.queue,
+            message.body,
+            self.status.value,
+            place.max_attempts,
+            self.created_at,
+            place.rank if rank is None else rank,
+            place.priority,
+            self.run_at,
+            place.expires_at,
+            None if place.timeout is None else int(place.timeout * 1000),
+            place.key,
+            self.fair_key,
+            place.limit_key,
+            _encode(self.tags).decode() if self.tags else None,
+        )
+
+
+def limit_key_of(registered: Registered, data: msgspec.Raw) -> str:
+    """Return which limit a task of a limited action counts against."""
+    name, path = registered.action.name, registered.action.options.concurrency_key
+    return name if path is None else f"{name}\x1f{_text_at(path, data) or ''}"
+
+
+def _text_at(path: str | None, data: msgspec.Raw) -> str | None:
+    """Return what stands in the data at a path, as text; None where there is nothing."""
+    if path is None:
+        return None
+    value = msgspec.json.decode(data)
+    for name in path.split(".")[1:]:
+        value = value.get(name) if isinstance(value, dict) else None
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else _encode(value, order="sorted").decode()
+    return text[:KEY_LIMIT]
+
+
+def _no_queue(name: str, queues: Collection[str]) -> BadRequest:
+    near = nearest(name, queues)
+    message = f"unknown queue; did you mean `{near}`?" if near else "unknown queue"
+    return BadRequest(
+        f"No such queue. There are: {', '.join(sorted(queues))}.", [FieldError("queue", message)]
+    )

@@ -1,0 +1,1 @@
+"""Retention: what has ended goes after a while."""

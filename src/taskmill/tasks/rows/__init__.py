@@ -1,0 +1,1 @@
+"""Rows: the tables of the task queue, every statement on them, and who reads and writes."""

@@ -1,0 +1,160 @@
+"""What is read of the tasks, on read connections that never block the writer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import CompoundSelect, Select
+
+from taskmill.sql import SqliteDatabase
+from taskmill.tasks.dispatch.edge import Position
+from taskmill.tasks.message import Dispatchable
+from taskmill.tasks.model import TaskDetails, details
+from taskmill.tasks.rows import statements
+from taskmill.tasks.rows.changes import Changes
+
+Statement = Select[Any] | CompoundSelect[Any]
+
+RUNNING_AT_ONCE = 1_000  # rows
+
+
+class Reader:
+    """Reads tasks. ``changes`` is told of queued rows that are no longer: what is read of them is left out."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self.database = database
+        self.changes = Changes()
+
+    async def get(self, id_: bytes) -> TaskDetails | None:
+        """Return a task with its attempts, or None."""
+        one = self.database.bind(statements.ONE, {"id_": id_})
+        attempts = self.database.bind(statements.ATTEMPTS, {"id_": id_})
+
+        def call(connection: Any) -> TaskDetails | None:
+            row = connection.execute(*one).fetchone()
+            return details(row, connection.execute(*attempts).fetchall()) if row else None
+
+        return await self.database.read(call)
+
+    async def plain(
+        self, queue: str, after: bytes, limit: int, max_bytes: int
+    ) -> tuple[list[Dispatchable], bytes | None]:
+        """Return queued plain tasks after an id, oldest first, and up to which id: None if those are all.
+
+        They are ``limit`` at most, and end with the one whose data makes ``max_bytes`` or more of all.
+        """
+        values = {"queue_": queue, "id_": after, "limit_": limit}
+        with self.changes.reading() as changed:
+            rows, cut = await self._read_reported(max_bytes, statements.PLAIN, values)
+            end = rows[-1][0] if cut or len(rows) == limit else None
+            return [row for row in rows if row[2] is not None and not changed(row[0])], end
+
+    async def ranked(
+        self, queue: str, after: Position, limit: int, max_bytes: int
+    ) -> tuple[list[Dispatchable], Position | None]:
+        """Return the other queued tasks after a place, first in line first, as :meth:`plain` does."""
+        values = {"queue_": queue, "rank_": after[0], "id_": after[1], "limit_": limit}
+        return await self._in_line(statements.RANKED, values, limit, max_bytes)
+
+    async def limited(
+        self, limit_key: str, after: Position, limit: int, max_bytes: int
+    ) -> tuple[list[Dispatchable], Position | None]:
+        """Return queued tasks under a limit after a place, as :meth:`ranked` does."""
+        values = {"limit_key_": limit_key, "rank_": after[0], "id_": after[1], "limit_": limit}
+        return await self._in_line(statements.LIMITED, values, limit, max_bytes)
+
+    async def _in_line(
+        self, statement: Statement, values: dict[str, Any], limit: int, max_bytes: int
+    ) -> tuple[list[Dispatchable], Position | None]:
+        with self.changes.reading() as changed:
+            rows, cut = await self._read_reported(max_bytes, statement, values)
+            end = (rows[-1][6], rows[-1][0]) if cut or len(rows) == limit else None
+            return [row for row in rows if not changed(row[0])], end
+
+    async def _read_reported(
+        self, max_bytes: int, statement: Statement, values: dict[str, Any]
+    ) -> tuple[list[Any], bool]:
+        """Read tasks, and return once every commit is reported that the rows may show: memory is never behind them."""
+        found = await self.read_up_to(max_bytes, statement, values, (2,))
+        await self.database.writer.reported()
+        return found
+
+    async def starts(self, limit_key: str, since: int, limit: int) -> list[int]:
+        """Return when the last tasks under a limit started, since a time."""
+        values = {"limit_key_": limit_key, "since_": since, "limit_": limit}
+        return [at for (at,) in await self.read(statements.STARTS, values)]
+
+    async def running(self) -> list[Dispatchable]:
+        """Return all that is running by its row, the oldest first."""
+        found: list[Dispatchable] = []
+        while True:
+            after = found[-1][0] if found else b""
+            rows = await self.read(statements.RUNNING, {"id_": after, "limit_": RUNNING_AT_ONCE})
+            found += rows
+            if len(rows) < RUNNING_AT_ONCE:
+                return found
+
+    async def expired(self, now: int, limit: int) -> list[bytes]:
+        """Return waiting tasks whose time has run out."""
+        return [key for (key,) in await self.read(statements.EXPIRED, {"now_": now, "limit_": limit})]
+
+    async def next_alarm(self) -> int | None:
+        """Return when the next scheduled task is due, or the next waiting one expires."""
+        times = [
+            (await self.read(statement, {}))[0][0]
+            for statement in (statements.NEXT_DUE, *statements.NEXT_EXPIRY)
+        ]
+        return min((at for at in times if at is not None), default=None)
+
+    async def key_used(self, key: str, since: int) -> bool:
+        """Whether an idempotency key has been used since a time."""
+        return bool(await self.read(statements.USED_KEY, {"key_": key, "since_": since}))
+
+    async def turn(self, queue: str, fair_key: str, priority: int) -> tuple[int | None, int | None]:
+        """Return the first rank of all that take turns in a priority, and the last of one key among them."""
+        values = {"queue_": queue, "fair_key_": fair_key, "priority_": priority}
+        ((first,),) = await self.read(statements.FIRST_RANK, values)
+        ((last,),) = await self.read(statements.LAST_RANK, values)
+        return first, last
+
+    async def unended(self) -> int:
+        """Return how many tasks have not ended."""
+        ((count,),) = await self.read(statements.UNENDED, {})
+        return int(count)
+
+    async def newest_id(self) -> bytes:
+        """Return the greatest id there is, or an empty one."""
+        ((newest,),) = await self.read(statements.NEWEST_ID, {})
+        return newest or b""
+
+    async def read(self, statement: Statement, values: dict[str, Any]) -> list[Any]:
+        """Run a query, and return its rows as tuples."""
+        sql, arguments = self.database.bind(statement, values)
+        return await self.database.read(lambda connection: connection.execute(sql, arguments).fetchall())
+
+    async def read_up_to(
+        self, max_bytes: int, statement: Statement, values: dict[str, Any], columns: Sequence[int]
+    ) -> tuple[list[Any], bool]:
+        """Return rows up to the one whose texts in ``columns`` make ``max_bytes`` of all; tell if that cut them."""
+        sql, arguments = self.database.bind(statement, values)
+        return await self.database.read(
+            lambda connection: _fetch(connection, sql, arguments, columns, max_bytes)
+        )
+
+
+def _fetch(
+    connection: Any, sql: str, arguments: Sequence[Any], columns: Sequence[int], max_bytes: int
+) -> tuple[list[Any], bool]:
+    rows: list[Any] = []
+    left = max_bytes
+    cursor = connection.execute(sql, arguments)
+    try:
+        for row in cursor:
+            rows.append(row)
+            left -= sum(len(row[column] or "") for column in columns)
+            if left <= 0:
+                return rows, True
+    finally:
+        cursor.close()
+    return rows, False

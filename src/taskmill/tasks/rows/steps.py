@@ -1,0 +1,145 @@
+"""The steps of a task's life as statements: each a guarded UPDATE, made of the table of steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    Delete,
+    Insert,
+    Update,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    null,
+    select,
+    update,
+)
+
+from taskmill.tasks.lifecycle import STEPS, WAITING, Status
+from taskmill.tasks.rows.schema import attempt, task
+from taskmill.tasks.rows.statements import code
+
+KEPT_ATTEMPTS = 10  # failed attempts of a task whose errors are kept
+
+
+def _may(name: str) -> Any:
+    return task.c.status.in_([code(source) for source in STEPS[name].sources])
+
+
+def step(name: str, **values: Any) -> Update:
+    """Make a step's UPDATE of one task: it changes nothing where the step does not start from. Parameter: id."""
+    return (
+        update(task)
+        .values(status=code(STEPS[name].target), **values)
+        .where(task.c.id == bindparam("id_"), _may(name))
+    )
+
+
+# An attempt ends in its own row alone: one that says that this attempt runs, or, where its start was not
+# written, that the attempt before it was the last. Parameter: attempt.
+_own = task.c.attempt + case(
+    (task.c.status == code(Status.QUEUED), literal_column("1")), else_=literal_column("0")
+) == (bindparam("attempt_"))
+
+# An attempt that has begun. Parameters: attempt, started_at, id, the attempt before.
+START: Update = step("start", attempt=bindparam("attempt_"), started_at=bindparam("started_at_")).where(
+    task.c.attempt == bindparam("before_")
+)
+
+
+def _end(name: str, **values: Any) -> Update:
+    """Make a step that ends a task by its attempt.
+
+    Parameters: attempt, started_at, finished_at, those of the values, id, attempt.
+    """
+    return step(
+        name,
+        attempt=bindparam("attempt_"),
+        started_at=bindparam("started_at_"),
+        finished_at=bindparam("finished_at_"),
+        **values,
+    ).where(_own)
+
+
+COMPLETE: Update = _end("complete", result=bindparam("result_"))
+
+FAIL: Update = _end("fail", error=bindparam("error_"))
+
+# An attempt failed, or asked for another time; the task will run again. `counted` is the attempts it has used
+# up by now. Parameters: counted, started_at, error or NULL to keep it, rank, run_at, id, attempt.
+RETRY: Update = step(
+    "retry",
+    attempt=bindparam("counted_"),
+    started_at=bindparam("started_at_"),
+    error=func.coalesce(bindparam("error_"), task.c.error),
+    rank=bindparam("rank_"),
+    run_at=bindparam("run_at_"),
+).where(_own)
+
+# An attempt that a shutdown broke off costs nothing. Parameters: id, attempt.
+RELEASE: Update = step("release", attempt=task.c.attempt - literal_column("1")).where(
+    task.c.attempt == bindparam("attempt_")
+)
+
+# What a failed attempt leaves behind, if it is its task's own. Parameters: task_id, attempt, started_at,
+# ended_at, error, id, attempt.
+RECORD: Insert = insert(attempt).from_select(
+    ["task_id", "attempt", "started_at", "ended_at", "error"],
+    select(
+        bindparam("task_id_"),
+        bindparam("number_"),
+        bindparam("started_at_"),
+        bindparam("ended_at_"),
+        bindparam("error_"),
+    ).where(exists().where(task.c.id == bindparam("id_"), _may("fail"), _own)),
+)
+
+# Parameters: id, and the last attempt that is forgotten.
+FORGET: Delete = delete(attempt).where(
+    attempt.c.task_id == bindparam("id_"), attempt.c.attempt <= bindparam("attempt_")
+)
+
+DUE: Update = step("due")
+
+# Parameters: finished_at, error, id.
+EXPIRE: Update = step("expire", finished_at=bindparam("finished_at_"), error=bindparam("error_"))
+
+# Parameters: finished_at, error, id. The error says by what, unless it was a client.
+CANCEL: Update = step(
+    "cancel",
+    finished_at=bindparam("finished_at_"),
+    error=func.coalesce(bindparam("error_"), task.c.error),
+)
+
+# Parameters: the attempts that it may have in all, rank, id.
+REDRIVE: Update = step(
+    "redrive",
+    max_attempts=bindparam("max_attempts_"),
+    finished_at=null(),
+    rank=bindparam("rank_"),
+    run_at=null(),
+    expires_at=null(),
+)
+
+# A later submission with the same key takes a waiting task over. Parameters: data, and for a scheduled one
+# run_at and rank, or NULL to keep them; id.
+REPLACE: Update = (
+    update(task)
+    .values(
+        data=bindparam("data_"),
+        rank=case(
+            (task.c.status == code(Status.SCHEDULED), func.coalesce(bindparam("rank_"), task.c.rank)),
+            else_=task.c.rank,
+        ),
+        run_at=case(
+            (task.c.status == code(Status.SCHEDULED), func.coalesce(bindparam("run_at_"), task.c.run_at)),
+            else_=task.c.run_at,
+        ),
+    )
+    .where(task.c.id == bindparam("id_"), task.c.status.in_([code(status) for status in WAITING]))
+)

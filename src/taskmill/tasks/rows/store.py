@@ -1,0 +1,232 @@
+"""The store: every write of tasks, through the group-commit writer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import time
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from taskmill.sql import DatabaseUnavailable, Lane, SqliteDatabase, Transaction
+from taskmill.tasks.actions.failure import Failure
+from taskmill.tasks.control.dead_letter import DeadLetters
+from taskmill.tasks.intake.turns import in_turn
+from taskmill.tasks.message import Dispatchable, TaskMessage
+from taskmill.tasks.model import TaskError, timestamp
+from taskmill.tasks.rows import statements, steps
+
+logger = logging.getLogger(__name__)
+S = TypeVar("S")
+F = TypeVar("F")
+
+Row = tuple[Any, ...]
+_RUN_AT = 4  # the place of `run_at` among the parameters of RETRY
+ADDING_LIMIT = 2**26  # bytes of data that may wait for a commit
+RETRY_PAUSE = 0.5  # seconds before a result that could not be stored is tried again
+
+
+class Store(Generic[S, F]):
+    """Writes tasks.
+
+    ``S`` waits for a submitted plain task's commit and ``F`` for another's: ``added`` and ``added_full`` get
+    them back, once a batch, with the error if the tasks could not be stored. ``ended`` gets the messages whose
+    attempt's end is stored; where that is not possible now, such as on a full disk, the end is kept and stored
+    later. ``put_off`` gets those that run again later, where it is given, and ``scheduled`` hears of the time at
+    which the next of them is due.
+    """
+
+    def __init__(
+        self,
+        database: SqliteDatabase,
+        added: Callable[[list[Row], list[S], Exception | None], None],
+        added_full: Callable[[list[Row], list[F], Exception | None], None],
+        ended: Callable[[list[TaskMessage]], None],
+        scheduled: Callable[[int], None],
+        put_off: Callable[[list[TaskMessage]], None] | None = None,
+    ) -> None:
+        self.database = database
+        self.dead_letters: DeadLetters | None = None  # where failed tasks are published, if anywhere
+        self._ended = ended
+        self._scheduled = scheduled
+        self._put_off = put_off or ended
+        writer = database.writer
+        self._limit = writer.limit
+        self._adding = 0  # bytes of data that wait for a commit
+
+        def lane(statement: Any, settle: Any) -> Lane[Any]:
+            return writer.lane(database.compile(statement), settle)
+
+        # A batch runs the lanes in this order: what a failed attempt leaves behind is written while the row
+        # still says that it is the task's own.
+        self._add: Lane[S] = lane(statements.ADD, partial(self._add_stored, added))
+        self._add_full: Lane[F] = lane(statements.ADD_FULL, partial(self._add_stored, added_full))
+        self._start = lane(steps.START, self._start_stored)
+        self._release = lane(steps.RELEASE, self._release_stored)
+        self._record: Lane[None] = lane(steps.RECORD, lambda *batch: self._stored(self._record, batch))
+        self._forget: Lane[None] = lane(steps.FORGET, lambda *batch: self._stored(self._forget, batch))
+        self._retry: Lane[TaskMessage] = lane(steps.RETRY, self._retry_stored)
+        self._fail: Lane[TaskMessage] = lane(
+            steps.FAIL, lambda *batch: self._stored(self._fail, batch, self._ended)
+        )
+        self._complete: Lane[TaskMessage] = lane(
+            steps.COMPLETE, lambda *batch: self._stored(self._complete, batch, self._ended)
+        )
+
+    def overloaded(self) -> bool:
+        """Whether a new submission should be refused rather than wait for its commit."""
+        waiting = len(self._add.rows) + len(self._add_full.rows)
+        return waiting >= self._limit or self._adding > ADDING_LIMIT
+
+    def add(self, message: TaskMessage, queue: str, now: int, waiter: S) -> None:
+        """Store a plain task, submitted ``now`` (milliseconds since 1970), with the next commit."""
+        self._adding += len(message.body)
+        attempts = message.registered.action.options.max_attempts
+        self._add.append((message.key, message.name, queue, message.body, attempts, now), waiter)
+
+    def add_full(self, row: Row, waiter: F) -> None:
+        """Store another task with the next commit: a row of :data:`taskmill.tasks.rows.statements.FULL`."""
+        self._adding += len(row[3])
+        self._add_full.append(row, waiter)
+
+    def start(self, message: TaskMessage) -> None:
+        """Note that an attempt has begun."""
+        self._start.append((message.attempt, message.started_at, message.key, message.attempts), None)
+
+    async def claim(self, message: TaskMessage) -> str | None:
+        """Begin an attempt once that is durable; return the task's data, or None if it is no longer to be run."""
+
+        def call(transaction: Transaction) -> str | None:
+            claimed = transaction.change(
+                steps.START,
+                id_=message.key,
+                attempt_=message.attempt,
+                started_at_=message.started_at,
+                before_=message.attempts,
+            )
+            if not claimed:
+                return None
+            ((data,),) = transaction.fetch(statements.DATA, id_=message.key)
+            return str(data)
+
+        return await self.database.write(call)
+
+    def release(self, message: TaskMessage) -> None:
+        """Take an attempt back: a shutdown broke it off."""
+        self._release.append((message.key, message.attempt), None)
+
+    def complete(self, message: TaskMessage, result: bytes, at: float | None = None) -> None:
+        """Store a task's JSON result with the next commit; ``at`` is when it came, if the caller has just looked."""
+        attempt = message.attempts + 1
+        row = (attempt, message.started_at, int((at or time()) * 1000), result.decode(), message.key, attempt)
+        self._complete.append(row, message)
+
+    def fail(self, message: TaskMessage, failure: Failure, attempt: int | None = None) -> None:
+        """Store a task's failure with the next commit, in its ``attempt`` if that is not the one under way."""
+        now = int(time() * 1000)
+        number = attempt or message.attempt
+        error = self._record_failure(message, number, failure, now)
+        self._fail.append((number, message.started_at, now, error, message.key, number), message)
+        if self.dead_letters is not None:
+            self.dead_letters.failed(message.key, now)
+
+    def retry(self, message: TaskMessage, failure: Failure, run_at: int, rank: int) -> None:
+        """Store that an attempt has failed, and that another one begins at ``run_at``."""
+        now = int(time() * 1000)
+        error = self._record_failure(message, message.attempt, failure, now) if failure.counts else None
+        counted = message.attempt if failure.counts else message.attempts
+        row = (counted, message.started_at, error, rank, run_at, message.key, message.attempt)  # cf. _RUN_AT
+        self._retry.append(row, message)
+
+    def _record_failure(self, message: TaskMessage, attempt: int, failure: Failure, now: int) -> str:
+        """Keep the error of an attempt among its task's last ones; return it as JSON."""
+        error = TaskError(failure.type, failure.message, timestamp(now), failure.traceback)
+        text = msgspec.json.encode(error).decode()
+        started_at = message.started_at or None
+        self._record.append((message.key, attempt, started_at, now, text, message.key, attempt), None)
+        if attempt > steps.KEPT_ATTEMPTS:
+            self._forget.append((message.key, attempt - steps.KEPT_ATTEMPTS), None)
+        return text
+
+    async def due(
+        self, now: int, limit: int, then: Callable[[list[Dispatchable]], None] | None = None
+    ) -> list[Dispatchable]:
+        """Queue the scheduled tasks whose time has come, so many at most; give them to ``then``, and return them."""
+
+        def call(transaction: Transaction) -> list[Dispatchable]:
+            rows: list[Dispatchable] = transaction.fetch(statements.DUE, now_=now, limit_=limit)
+            fair = dict(transaction.fetch(statements.DUE_IN_TURN, now_=now, limit_=limit))
+            due = []
+            for row in rows:
+                placed = in_turn(transaction, row, fair.get(row[0]))
+                if transaction.change(steps.DUE, id_=row[0]):
+                    due.append(placed)
+            return due
+
+        return await self.database.write(call, then)
+
+    async def expire(
+        self, keys: Sequence[bytes], then: Callable[[list[bytes]], None] | None = None
+    ) -> list[bytes]:
+        """End tasks that nobody started in time, if they still wait; give those to ``then``, and return them."""
+        now = int(time() * 1000)
+        error = TaskError("expired", "nobody started it in time", timestamp(now))
+        text = msgspec.json.encode(error).decode()
+        letters = self.dead_letters
+
+        def call(transaction: Transaction) -> list[bytes]:
+            values = {"finished_at_": now, "error_": text}
+            expired = [key for key in keys if transaction.change(steps.EXPIRE, id_=key, **values)]
+            if letters is not None:
+                for key in expired:
+                    letters.expired(transaction, key, now)
+            return expired
+
+        expired = await self.database.write(call, then)
+        if letters is not None:
+            letters.committed()
+        return expired
+
+    def _add_stored(
+        self,
+        tell: Callable[[list[Row], list[Any], Exception | None], None],
+        rows: list[Row],
+        waiters: list[Any],
+        error: Exception | None,
+    ) -> None:
+        self._adding -= sum([len(row[3]) for row in rows])
+        tell(rows, waiters, error)
+
+    def _start_stored(self, _: list[Row], waiters: list[None], error: Exception | None) -> None:
+        if error is not None:
+            logger.warning("%d attempts that run are not shown as running: %s", len(waiters), error)
+
+    def _release_stored(self, _: list[Row], waiters: list[None], error: Exception | None) -> None:
+        if error is not None:
+            logger.warning("%d interrupted attempts count as attempts: %s", len(waiters), error)
+
+    def _retry_stored(self, rows: list[Row], messages: list[TaskMessage], error: Exception | None) -> None:
+        self._stored(self._retry, (rows, messages, error), self._put_off)
+        if error is None:
+            self._scheduled(min(row[_RUN_AT] for row in rows))
+
+    def _stored(
+        self,
+        lane: Lane[Any],
+        batch: tuple[list[Row], list[Any], Exception | None],
+        tell: Callable[[list[Any]], None] = lambda _: None,
+    ) -> None:
+        """Tell of what belongs to an attempt's end, or keep it until it can be stored."""
+        rows, waiters, error = batch
+        if error is None:
+            tell(waiters)
+        elif isinstance(error, DatabaseUnavailable):
+            logger.warning("what %d attempts ended with waits to be stored: %s", len(rows), error)
+            asyncio.get_running_loop().call_later(RETRY_PAUSE, self._again, lane, rows, waiters)
+
+    def _again(self, lane: Lane[Any], rows: list[Row], waiters: list[Any]) -> None:
+        for row, waiter in zip(rows, waiters, strict=True):
+            lane.append(row, waiter)

@@ -1,0 +1,161 @@
+"""The statements that find the tasks of a selection, newest first, at a cost that has a bound.
+
+An index leads to the candidates: by key, else by status and action, else by having a tag at all, else all there
+are. What no index knows is looked up in their rows, so of these no more than ``SCAN`` are looked at in one go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Subquery,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    select,
+    true,
+    union_all,
+)
+
+from taskmill.tasks.lifecycle import Status
+from taskmill.tasks.rows.schema import task
+from taskmill.tasks.rows.statements import code
+from taskmill.tasks.view.filters import Selection
+
+SCAN = 10_000  # rows: some ten milliseconds
+
+# An id holds the time at which it was made, or, while the clock is set back, that at which this began.
+CLOCK_SLACK = 60_000  # milliseconds by which that and `created_at` may differ
+
+_LAST = 2**128 - 1
+_COLUMNS = ("id", "action", "status", "queue", "tags", "created_at")
+
+
+class Shape(NamedTuple):
+    """What a selection names: all that its statements depend on."""
+
+    statuses: tuple[Status, ...]
+    action: bool
+    queue: bool
+    key: bool
+    tag: bool
+    times: bool
+
+    @property
+    def exact(self) -> bool:
+        """Whether each candidate is meant."""
+        by_key = self.key and (self.action or self.statuses)
+        return not (by_key or self.queue or self.tag or self.times)
+
+
+def shape_of(selection: Selection) -> Shape:
+    """Return the shape of a selection."""
+    statuses, *names, after, before = selection
+    action, queue, key, tag = (name is not None for name in names)
+    return Shape(tuple(statuses), action, queue, key, tag, after is not None or before is not None)
+
+
+def values_of(selection: Selection, cursor: bytes | None) -> dict[str, Any]:
+    """Return the parameters that a selection's statements share; the tasks are older than ``cursor``."""
+    last = _LAST if cursor is None else int.from_bytes(cursor) - 1
+    first = 0
+    if selection.after is not None:
+        first = max(0, selection.after - CLOCK_SLACK) << 80
+    if selection.before is not None:
+        last = min(last, max(0, selection.before + CLOCK_SLACK) << 80)
+    if last < 0:  # nothing is older than the first of all ids
+        first, last = 1, 0
+    return {
+        "first_": min(first, _LAST).to_bytes(16),
+        "last_": last.to_bytes(16),
+        "action_": selection.action,
+        "queue_": selection.queue,
+        "key_": selection.key,
+        "tag_": selection.tag,
+        "after_": -(2**62) if selection.after is None else selection.after,
+        "before_": 2**62 if selection.before is None else selection.before,
+    }
+
+
+@cache
+def page(shape: Shape) -> Select[Any]:
+    """Find whole tasks. Parameters: those of :func:`values_of`, scan, limit."""
+    return select(task).where(task.c.id.in_(_matching(shape))).order_by(task.c.id.desc())
+
+
+@cache
+def keys(shape: Shape) -> Select[Any]:
+    """Find the ids of tasks. Parameters: those of :func:`values_of`, scan, limit."""
+    return _matching(shape)
+
+
+@cache
+def count(shape: Shape) -> Select[Any]:
+    """Tell how many candidates are meant, how many there were, and the last one's id. Parameters: as for keys."""
+    found = _candidates(shape)
+    meant = func.coalesce(
+        func.sum(case((_meant(shape, found), literal_column("1")), else_=literal_column("0"))),
+        literal_column("0"),
+    )
+    return select(meant, func.count(), func.min(found.c.id)).select_from(found)
+
+
+def _matching(shape: Shape) -> Select[Any]:
+    found = _candidates(shape)
+    return (
+        select(found.c.id).where(_meant(shape, found)).order_by(found.c.id.desc()).limit(bindparam("limit_"))
+    )
+
+
+def _candidates(shape: Shape) -> Subquery:
+    """Find what may be meant, by an index. Each part is in the index's order, so they are merged as they are read."""
+    parts = [_part(shape, condition) for condition in _entries(shape)]
+    if len(parts) == 1:
+        return parts[0].order_by(task.c.id.desc()).limit(bindparam("scan_")).subquery()
+    merged = union_all(*parts)
+    return merged.order_by(merged.selected_columns.id.desc()).limit(bindparam("scan_")).subquery()
+
+
+def _entries(shape: Shape) -> Iterator[ColumnElement[bool]]:
+    if shape.key:
+        yield and_(task.c.key == bindparam("key_"), task.c.key.is_not(None))
+        return
+    if shape.statuses or shape.action:
+        for status in shape.statuses or tuple(Status):
+            entry = task.c.status == code(status)
+            yield and_(entry, task.c.action == bindparam("action_")) if shape.action else entry
+        return
+    yield task.c.tags.is_not(None) if shape.tag else true()
+
+
+def _part(shape: Shape, condition: ColumnElement[bool]) -> Select[Any]:
+    columns = [task.c.id] if shape.exact else [task.c[name] for name in _COLUMNS]
+    # As a BETWEEN, since of two comparisons the planner thinks so highly that it takes another index for them.
+    return select(*columns).where(condition, task.c.id.between(bindparam("first_"), bindparam("last_")))
+
+
+def _meant(shape: Shape, found: Subquery) -> ColumnElement[bool]:
+    """Say what no index has said of a candidate."""
+    tests: list[ColumnElement[bool]] = []
+    if shape.key and shape.action:
+        tests.append(found.c.action == bindparam("action_"))
+    if shape.key and shape.statuses:
+        tests.append(found.c.status.in_([code(status) for status in shape.statuses]))
+    if shape.queue:
+        tests.append(found.c.queue == bindparam("queue_"))
+    if shape.tag:
+        each = func.json_each(found.c.tags).table_valued("value")
+        tests.append(
+            exists(select(literal_column("1")).select_from(each).where(each.c.value == bindparam("tag_")))
+        )
+    if shape.times:
+        tests += [found.c.created_at >= bindparam("after_"), found.c.created_at < bindparam("before_")]
+    return and_(true(), *tests)

@@ -1,0 +1,1 @@
+"""Work: attempts under way."""

@@ -1,0 +1,82 @@
+"""An action inside a worker process: bytes in, bytes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+
+from taskmill.process.messages import Completed, Failed, Outcome
+from taskmill.process.page import cancelled
+from taskmill.queue import Message, Slot
+from taskmill.tasks.actions.action import Action, encode_result
+from taskmill.tasks.actions.context import CurrentTask, running
+from taskmill.tasks.actions.failure import Failure, failure_of, timed_out
+from taskmill.tasks.message import TaskMessage
+
+BATCH = 0.02  # seconds that the calls of one batch may take together
+ADAPTER = f"{__name__}:adapt"
+
+_FAILED = b"\x01"  # no JSON begins with it
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Failure).decode
+
+
+def payload(message: TaskMessage) -> bytes:
+    """Write what an attempt in a worker process needs."""
+    return f"{message.id()} {message.attempt} {message.body}".encode()
+
+
+def gather(
+    slot: Slot, first: TaskMessage, alone: Callable[[TaskMessage], bool]
+) -> tuple[list[TaskMessage], Message | None]:
+    """Take from a slot what may travel with its first message; return it all, and what was taken but may not.
+
+    Calls of one quick action share a frame on their way to a worker process. ``alone`` names those that may not
+    share. A batch is bounded by the time it takes, so that an urgent task never waits long behind one.
+    """
+    registered = first.registered
+    batch = [first]
+    while registered.seconds * (len(batch) + 1) < BATCH and len(batch) < slot.share:
+        taken = slot.take()
+        if taken is None:
+            break
+        if not isinstance(taken, TaskMessage) or taken.registered is not registered:
+            return batch, taken
+        if taken.careful or alone(taken):
+            return batch, taken
+        taken.started_at = first.started_at
+        batch.append(taken)
+    return batch, None
+
+
+def end_of(outcome: Outcome, message: TaskMessage) -> bytes | Failure | Literal["cancelled", "shutdown"]:
+    """Return what a call came to: the task's JSON result, how it failed, or what kept it from its end."""
+    if isinstance(outcome, Completed):
+        failed = outcome.result[:1] == _FAILED
+        return _decode(outcome.result[1:]) if failed else outcome.result
+    if isinstance(outcome, Failed):
+        return Failure(outcome.type, outcome.message, outcome.traceback)
+    if outcome.reason == "crashed":
+        return Failure("worker_crashed", outcome.message)
+    if outcome.reason == "timeout":
+        return timed_out(message.timeout)
+    return outcome.reason
+
+
+def adapt(action: Action[Any, Any]) -> Callable[[bytes], bytes]:
+    """Return what a worker process calls with :func:`payload`, and which returns a result or a failure.
+
+    A failure is judged here, where the exception is: it need not be known to the server.
+    """
+
+    def run(call: bytes) -> bytes:
+        id_, attempt, data = call.split(b" ", 2)
+        running.set(CurrentTask(id_.decode(), int(attempt), data, cancelled))
+        try:
+            return encode_result(action.run(action.decode(data)))
+        except BaseException as error:  # `sys.exit` in an action ends its task, not the worker
+            return _FAILED + _encode(failure_of(error, action))
+
+    return run
