@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from taskmill.http.connection import Connection
 from taskmill.http.exchange import Exchange
+from taskmill.http.heads import Heads
 from taskmill.http.problem import MEDIA_TYPE, BadRequest, problem
 from taskmill.http.routing import ASGIHandler, MethodTable
 from taskmill.registry import Entry, EntryConfig, Mistake
@@ -77,6 +78,7 @@ class HttpService:
         self.timeouts = config.timeouts
         self.max_connections = config.limits.connections
         self.direct: dict[tuple[bytes, bytes], Callable[[Exchange], None]] = {}
+        self.heads = Heads()
         self.date = b""  # as a header value; this and the next are kept fresh by the sweep
         self.now = time.monotonic()
         self.port = 0  # known once it listens

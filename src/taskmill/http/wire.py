@@ -52,11 +52,18 @@ class ConnectionExchange(Exchange):
     __slots__ = ("connection", "disconnected", "handler", "keep_alive", "more_body", "response_complete")
     message_event: ClassVar[_Ignored] = _Ignored()
 
-    def __init__(self, connection: Connection, handler: Callable[[Exchange], None], keep_alive: bool) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        handler: Callable[[Exchange], None],
+        headers: list[tuple[bytes, bytes]],
+        *,
+        keep_alive: bool,
+    ) -> None:
         self.connection = connection
         self.handler = handler
         self.keep_alive = keep_alive
-        self.headers = connection.headers
+        self.headers = headers
         self.body = b""
         self.more_body = True
         self.response_complete = False
