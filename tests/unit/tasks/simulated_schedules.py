@@ -56,8 +56,8 @@ class Simulation:
         catalog.load(["file://actions.py"], BUILTIN)
         dispatcher = SimpleNamespace(virtual_now=lambda: self.now)
         dispatchers = cast("Any", {"tasks": dispatcher})
-        intake = cast("Any", SimpleNamespace(stored=self.dispatched.extend))
-        self.tasks = Tasks(catalog, IdSource(), Placing(["tasks"], "tasks", 600), dispatchers, intake)
+        self.intake = cast("Any", SimpleNamespace(stored=self.dispatched.extend, full=False))
+        self.tasks = Tasks(catalog, IdSource(), Placing(["tasks"], "tasks", 600), dispatchers, self.intake)
         self.store = ScheduleStore(database)
 
     async def node(self, declared: Sequence[Definition] = ()) -> Scheduler:

@@ -55,6 +55,22 @@ def test_each_due_time_is_one_task() -> None:
     run(test)
 
 
+@pytest.mark.parametrize(("catch_up", "runs"), [("none", 1), ("one", 1), ("all", 10)])
+def test_what_comes_while_there_is_no_room_waits_and_counts_as_missed(catch_up: str, runs: int) -> None:
+    async def test(simulation: Simulation) -> None:
+        scheduler = await simulation.node()
+        await simulation.store.put(definition(catch_up=catch_up), simulation.now)
+        await scheduler.look()
+        simulation.intake.full = True
+        await simulation.go(scheduler, 10 * MINUTE)
+        assert await simulation.fires() == []
+        simulation.intake.full = False
+        await scheduler.look()
+        assert await simulation.fires() == [(due, "run") for due in multiples(START, simulation.now)[-runs:]]
+
+    run(test)
+
+
 @pytest.mark.parametrize(
     ("catch_up", "every", "down", "expected"),
     [

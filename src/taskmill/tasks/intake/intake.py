@@ -57,6 +57,11 @@ class Intake:
         self._alarm = alarm
         self._admission = admission
 
+    @property
+    def full(self) -> bool:
+        """Whether as many tasks wait or run as may."""
+        return self._backlog.full
+
     def submit(self, exchange: Exchange) -> None:
         """Answer ``POST /tasks``: 202 once the task's row is flushed to disk, and not before."""
         media_type, key = JSON, None

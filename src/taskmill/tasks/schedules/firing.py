@@ -58,6 +58,11 @@ class Tasks:
         self._dispatchers = dispatchers
         self._intake = intake
 
+    @property
+    def full(self) -> bool:
+        """Whether as many tasks wait or run as may."""
+        return self._intake.full
+
     def make(self, schedule: Schedule, now: int) -> Made:
         """Make the task of a run: one with the tag ``schedule:NAME``. The action may have gone since."""
         registered = self.catalog.find(schedule.action)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from time import time
 
 from taskmill.http import BadRequest
-from taskmill.sql import DatabaseError, Overloaded, SqliteDatabase, Transaction
+from taskmill.sql import Database, DatabaseError, Overloaded, Transaction
 from taskmill.supervisor import SupervisorError
 from taskmill.tasks.schedules import firing
 from taskmill.tasks.schedules.firing import Run, Stored, Tasks
@@ -26,6 +26,7 @@ AT_ONCE = 100  # schedules, and tasks, in one transaction: some milliseconds of 
 LOOK = 1.0  # seconds between looks at the clock
 SINCE = 2_000  # milliseconds in which a clock that was set back may have passed a due time unseen
 PAUSE = 0.5  # seconds after a failure
+FULL = 500  # milliseconds until the next look where there is no room for tasks
 
 
 def wall_clock() -> int:
@@ -36,7 +37,7 @@ def wall_clock() -> int:
 class Scheduler:
     """Runs schedules. ``clock`` returns the milliseconds since 1970."""
 
-    def __init__(self, database: SqliteDatabase, tasks: Tasks, clock: Callable[[], int] = wall_clock) -> None:
+    def __init__(self, database: Database, tasks: Tasks, clock: Callable[[], int] = wall_clock) -> None:
         self.store = ScheduleStore(database)
         self.tasks = tasks
         self.clock = clock
@@ -91,7 +92,11 @@ class Scheduler:
         )
 
     async def look(self) -> int | None:
-        """Run all that has come by now; return when the next run is."""
+        """Run all that has come by now; return when the next run is.
+
+        Where as many tasks wait as may, what has come is left until there is room. Longer than a moment is
+        like a time in which nobody looked: `catch_up` says what becomes of it.
+        """
         now = self.clock()
         if now < self._latest:
             logger.warning("the clock was set back by %.1f s", (self._latest - now) / 1000)
@@ -99,6 +104,8 @@ class Scheduler:
             self._looked = now
         self._latest = now
         while (following := await self.store.next_run_at()) is not None and following <= now:
+            if self.tasks.full:
+                return now + FULL
             runs = await self._plans(now)
 
             def call(transaction: Transaction, runs: Sequence[Run] = runs) -> None:

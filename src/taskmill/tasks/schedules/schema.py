@@ -53,40 +53,77 @@ MIGRATIONS = (
     Migration(
         1,
         "schedules",
-        """
-        CREATE TABLE schedule (
-            name TEXT NOT NULL PRIMARY KEY,
-            declared INTEGER NOT NULL,
-            cron TEXT,
-            every INTEGER,
-            timezone TEXT NOT NULL,
-            anchor INTEGER NOT NULL,
-            action TEXT NOT NULL,
-            data TEXT NOT NULL,
-            overlap TEXT NOT NULL,
-            catch_up TEXT NOT NULL,
-            jitter INTEGER NOT NULL,
-            queue TEXT,
-            priority INTEGER,
-            paused INTEGER NOT NULL,
-            revision INTEGER NOT NULL,
-            created_at INTEGER NOT NULL,
-            updated_at INTEGER NOT NULL,
-            next_due INTEGER,
-            next_run_at INTEGER,
-            last_run_at INTEGER,
-            last_task_id BLOB,
-            forgotten INTEGER NOT NULL
-        ) WITHOUT ROWID;
-        CREATE INDEX schedule_next ON schedule (next_run_at, name) WHERE next_run_at IS NOT NULL;
-        CREATE TABLE schedule_fire (
-            schedule TEXT NOT NULL,
-            due INTEGER NOT NULL,
-            at INTEGER NOT NULL,
-            outcome TEXT NOT NULL,
-            task_id BLOB,
-            PRIMARY KEY (schedule, due)
-        ) WITHOUT ROWID;
-        """,
+        {
+            "sqlite": """
+            CREATE TABLE schedule (
+                name TEXT NOT NULL PRIMARY KEY,
+                declared INTEGER NOT NULL,
+                cron TEXT,
+                every INTEGER,
+                timezone TEXT NOT NULL,
+                anchor INTEGER NOT NULL,
+                action TEXT NOT NULL,
+                data TEXT NOT NULL,
+                overlap TEXT NOT NULL,
+                catch_up TEXT NOT NULL,
+                jitter INTEGER NOT NULL,
+                queue TEXT,
+                priority INTEGER,
+                paused INTEGER NOT NULL,
+                revision INTEGER NOT NULL,
+                created_at INTEGER NOT NULL,
+                updated_at INTEGER NOT NULL,
+                next_due INTEGER,
+                next_run_at INTEGER,
+                last_run_at INTEGER,
+                last_task_id BLOB,
+                forgotten INTEGER NOT NULL
+            ) WITHOUT ROWID;
+            CREATE INDEX schedule_next ON schedule (next_run_at, name) WHERE next_run_at IS NOT NULL;
+            CREATE TABLE schedule_fire (
+                schedule TEXT NOT NULL,
+                due INTEGER NOT NULL,
+                at INTEGER NOT NULL,
+                outcome TEXT NOT NULL,
+                task_id BLOB,
+                PRIMARY KEY (schedule, due)
+            ) WITHOUT ROWID;
+            """,
+            "postgresql": """
+                CREATE TABLE schedule (
+                    name text COLLATE "C" NOT NULL PRIMARY KEY,
+                    declared smallint NOT NULL,
+                    cron text,
+                    every bigint,
+                    timezone text NOT NULL,
+                    anchor bigint NOT NULL,
+                    action text NOT NULL,
+                    data text NOT NULL,
+                    overlap text NOT NULL,
+                    catch_up text NOT NULL,
+                    jitter bigint NOT NULL,
+                    queue text,
+                    priority smallint,
+                    paused smallint NOT NULL,
+                    revision bigint NOT NULL,
+                    created_at bigint NOT NULL,
+                    updated_at bigint NOT NULL,
+                    next_due bigint,
+                    next_run_at bigint,
+                    last_run_at bigint,
+                    last_task_id bytea,
+                    forgotten bigint NOT NULL
+                );
+                CREATE INDEX schedule_next ON schedule (next_run_at, name) WHERE next_run_at IS NOT NULL;
+                CREATE TABLE schedule_fire (
+                    schedule text COLLATE "C" NOT NULL,
+                    due bigint NOT NULL,
+                    at bigint NOT NULL,
+                    outcome text NOT NULL,
+                    task_id bytea,
+                    PRIMARY KEY (schedule, due)
+                );
+            """,
+        },
     ),
 )

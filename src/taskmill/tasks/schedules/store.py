@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from taskmill.sql import SqliteDatabase, Transaction
+from taskmill.sql import Database, Transaction
 from taskmill.tasks.schedules import statements
 from taskmill.tasks.schedules.model import Definition, Paused, Schedule, timing
 from taskmill.tasks.schedules.timing import Timing, spread
@@ -29,7 +29,7 @@ class Declared(Exception):
 class ScheduleStore:
     """The schedules of a database."""
 
-    def __init__(self, database: SqliteDatabase) -> None:
+    def __init__(self, database: Database) -> None:
         self.database = database
 
     async def get(self, name: str) -> tuple[Schedule, list[Any]] | None:
