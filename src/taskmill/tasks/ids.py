@@ -36,6 +36,11 @@ class IdSource:
         return self._last.to_bytes(16)
 
 
+def id_at(milliseconds: int) -> bytes:
+    """Return a new id of a time since 1970, in no order with others of that millisecond."""
+    return (milliseconds << 80 | _VERSION | _VARIANT | _random.getrandbits(61)).to_bytes(16)
+
+
 def time_in(id_: bytes) -> int:
     """Return the milliseconds since 1970 that stand in an id."""
     return int.from_bytes(id_[:6])
