@@ -11,10 +11,11 @@ from taskmill.process.function import PythonFunction
 from taskmill.process.host import ProcessHost
 from taskmill.process.python_process import PythonProcess
 from taskmill.process.service import ProcessService
-from taskmill.queue import Consumer, MemoryDriver, Queue
+from taskmill.queue import Consumer, MemoryDriver, NatsDriver, Queue, RedisDriver
 from taskmill.registry import Registry, load
-from taskmill.sql import SqliteDatabase
+from taskmill.sql import PostgresDatabase, SqliteDatabase
 from taskmill.supervisor import Component, Supervisor
+from taskmill.tasks.outbox.kind import TaskOutbox
 from taskmill.tasks.schedules.kind import TaskSchedule
 from taskmill.tasks.service import TaskService
 
@@ -23,7 +24,10 @@ KINDS: Final[Mapping[str, type[Component]]] = {
     kind.kind: kind
     for kind in (
         SqliteDatabase,
+        PostgresDatabase,
         MemoryDriver,
+        NatsDriver,
+        RedisDriver,
         Queue,
         Consumer,
         HttpService,
@@ -35,6 +39,7 @@ KINDS: Final[Mapping[str, type[Component]]] = {
         PythonFunction,
         TaskService,
         TaskSchedule,
+        TaskOutbox,
     )
 }
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from time import monotonic, time
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from taskmill.http import JSON, BadRequest, Exchange, FieldError
-from taskmill.sql import DatabaseError, Overloaded
+from taskmill.sql import Database, DatabaseError, Overloaded, Transaction
 from taskmill.tasks.actions.catalog import Catalog, Registered
 from taskmill.tasks.dispatch.alarm import Alarm
 from taskmill.tasks.dispatch.dispatcher import Dispatcher
@@ -23,6 +23,8 @@ from taskmill.tasks.intake.placing import NewTask, Placing
 from taskmill.tasks.intake.submission import Submission, read_submission
 from taskmill.tasks.message import TaskMessage
 from taskmill.tasks.rows.store import Store
+
+S = TypeVar("S", once.Submitted, once.Submitted | None)
 
 RETRY_AFTER = b"retry-after: 1\r\n"
 
@@ -133,19 +135,46 @@ class Intake:
         if self._looking:
             await asyncio.wait(self._looking)
 
+    @property
+    def database(self) -> Database:
+        """Where tasks are stored."""
+        return self._store.database
+
+    def prepare(self, body: bytes) -> NewTask:
+        """Return the task that a body of ``POST /tasks`` asks for; raise BadRequest where it cannot be one."""
+        submission, registered, decoded = read_submission(body, self._catalog)
+        if not isinstance(submission, Submission):
+            submission = Submission(action=submission.action, data=submission.data)
+        return self._placing.place(self._ids.next(), submission, registered, decoded, int(time() * 1000))
+
     async def submit_once(self, new: NewTask, idempotency: once.IdempotencyKey | None) -> once.Submitted:
         """Store a task unless it is there already, and dispatch it; see :func:`taskmill.tasks.intake.once.submit`."""
-
-        def then(submitted: once.Submitted) -> None:
-            if submitted.rank is not None:
-                new.place = new.message.place = replace(new.place, rank=submitted.rank)
-                self.stored([new])
-            elif submitted.duplicate and new.run_at is not None:
-                self._alarm.set(new.run_at)  # the first may have been put off, or on
-
-        return await self._store.database.write(
-            lambda transaction: once.submit(transaction, new, idempotency=idempotency), then
+        (submitted,) = await self.submit_together(
+            [new], lambda transaction: [once.submit(transaction, new, idempotency=idempotency)]
         )
+        return submitted
+
+    async def submit_together(
+        self, tasks: Sequence[NewTask], call: Callable[[Transaction], list[S]]
+    ) -> list[S]:
+        """Store tasks in one transaction, and dispatch those that are new.
+
+        ``call`` stores them, and returns what each came to: None for one that was left out.
+        """
+
+        def then(answers: list[S]) -> None:
+            stored = []
+            for new, submitted in zip(tasks, answers, strict=True):
+                if submitted is None:
+                    continue
+                if submitted.rank is not None:
+                    new.place = new.message.place = replace(new.place, rank=submitted.rank)
+                    stored.append(new)
+                elif submitted.duplicate and new.run_at is not None:
+                    self._alarm.set(new.run_at)  # the first may have been put off, or on
+            self.stored(stored)
+
+        return await self._store.database.write(call, then)
 
     def _submit_full(
         self,
