@@ -38,6 +38,12 @@ async def run(request: Request) -> JSONResponse:
         return JSONResponse(await db.execute(*map(text, statements)))
 '''
 
+ACTIONS = """
+@action(inline=True)
+def uppercase(text: str) -> str:
+    return text.upper()
+"""
+
 WIRING = """
   - name: make
     kind: process.python
@@ -61,7 +67,7 @@ def shop(directory: Path, database: str) -> Path:
     entries = ENTRIES.replace("database: shop", f"database: {database}")
     index = (BUILTIN / "_index.yaml").read_text() + entries + WIRING.replace("DATABASE", database)
     (directory / "_index.yaml").write_text(index)
-    (directory / "actions.py").write_text(HEADER + (BUILTIN / "actions.py").read_text())
+    (directory / "actions.py").write_text(HEADER + ACTIONS)
     (directory / "functions.py").write_text(FUNCTIONS.replace('DATABASE"', f'{database}"'))
     return directory
 
@@ -88,9 +94,13 @@ def submitted(server: Server) -> list[str]:
         cursor = f"&cursor={page['next']}"
 
 
+def drain_down_to(server: Server, left: int) -> None:
+    eventually(lambda: execute(server, "SELECT count(*) AS n FROM outbox")[0]["n"] <= left)
+
+
 @pytest.mark.parametrize("database", ["shop", "db"])
 def test_rows_become_tasks_in_order_and_go(tmp_path: Path, database: str) -> None:
-    with serving(tmp_path / "data", str(shop(tmp_path / "app", database))) as server:
+    with serving(tmp_path, str(shop(tmp_path / "app", database))) as server:
         execute(server, *[order(number) for number in range(ROWS)])
         eventually(lambda: execute(server, "SELECT id FROM outbox") == [])
         assert submitted(server) == [f"order {number}" for number in range(ROWS)]
@@ -98,7 +108,7 @@ def test_rows_become_tasks_in_order_and_go(tmp_path: Path, database: str) -> Non
 
 @pytest.mark.parametrize("database", ["shop", "db"])
 def test_a_row_that_cannot_be_a_task_stays_and_says_why(tmp_path: Path, database: str) -> None:
-    with serving(tmp_path / "data", str(shop(tmp_path / "app", database))) as server:
+    with serving(tmp_path, str(shop(tmp_path / "app", database))) as server:
         unknown = order(1).replace("uppercase", "uppercas")
         execute(server, unknown, order(2).replace("text", "txet"), order(3).replace("{", "{{"), order(4))
         eventually(lambda: submitted(server) == ["order 4"])
@@ -120,12 +130,11 @@ def test_kills_lose_no_row_and_repeat_none(tmp_path: Path, database: str) -> Non
     chance = random.Random(7)
     inserted = 0
     for _ in range(5):
-        with serving(tmp_path / "data", app) as server:
+        with serving(tmp_path, app) as server:
             execute(server, *[order(number) for number in range(inserted, inserted + ROWS)])
             inserted += ROWS
-            drained = chance.randrange(ROWS // 2)
-            eventually(lambda: execute(server, "SELECT count(*) AS n FROM outbox")[0]["n"] <= ROWS - drained)
+            drain_down_to(server, ROWS - chance.randrange(ROWS // 2))
             server.kill()
-    with serving(tmp_path / "data", app) as server:
+    with serving(tmp_path, app) as server:
         eventually(lambda: execute(server, "SELECT id FROM outbox") == [])
         assert submitted(server) == [f"order {number}" for number in range(inserted)]
