@@ -1,8 +1,8 @@
 """Draining an outbox: its rows become tasks, and go.
 
-Where the table stands in the database of the tasks, one transaction does both. Where it does not, the tasks are stored
-first, each with an idempotency key made of its row, and the rows go after that: what a crash in between leaves is found
-again, and its task is there already.
+Where the table stands in the database of the tasks, one transaction does both. Where it does not, each row gets a
+token first, then its task is stored with that as its idempotency key, and then the row goes: what a crash in between
+leaves is found again, and its task is there already. A row's own key would not do, since a later row may get it again.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Any
+from uuid import uuid4
 
 from taskmill.http import BadRequest
 from taskmill.sql import Database, DatabaseError, Overloaded, Transaction
@@ -26,11 +27,8 @@ PAUSE = 1.0  # seconds after a failure
 FULL = 0.5  # seconds until the next look where there is no room for tasks
 
 
-_Wanted = tuple[Row, NewTask, once.IdempotencyKey]
-
-
 class Drain:
-    """Drains a table. ``name`` is the outbox's, and part of the idempotency keys."""
+    """Drains a table, ``batch`` rows at a time; ``poll`` is the rest in seconds where there are none."""
 
     def __init__(
         self, name: str, database: Database, outbox: Outbox, intake: Intake, batch: int, poll: float
@@ -59,18 +57,15 @@ class Drain:
         sql, arguments = self._database.bind(self._outbox.waiting, {"limit_": self._batch})
         found = await self._database.read(lambda connection: connection.execute(sql, arguments).fetchall())
         rows = [self._outbox.read(row) for row in found]
-        wanted: list[_Wanted] = []
+        wanted: list[tuple[Row, NewTask]] = []
         refused: dict[Any, str] = {}
         for row in rows:
             try:
-                body = row.body()
-                new = self._intake.prepare(body)
+                wanted.append((row, self._intake.prepare(row.body())))
             except BadRequest as error:
                 refused[row.key] = (
                     "; ".join(f"{one.path}: {one.message}" for one in error.errors) or error.detail
                 )
-            else:
-                wanted.append((row, new, once.idempotency_key(f"{self._name}:{row.key}", body)))
         if self._database is self._intake.database:
             await self._move(wanted, refused)
         else:
@@ -79,28 +74,43 @@ class Drain:
             logger.error("row %r of outbox %s cannot be a task: %s", key, self._name, why)
         return len(rows)
 
-    async def _move(self, wanted: Sequence[_Wanted], refused: dict[Any, str]) -> None:
+    async def _move(self, wanted: Sequence[tuple[Row, NewTask]], refused: dict[Any, str]) -> None:
         def call(transaction: Transaction) -> list[once.Submitted | None]:
             self._refuse(transaction, refused)
             return [
                 # Whoever removes the row has it: another node may drain the same table.
                 self._submit(transaction, new, None) if self._remove(transaction, row) else None
-                for row, new, _ in wanted
+                for row, new in wanted
             ]
 
-        await self._intake.submit_together([new for _, new, _ in wanted], call)
+        await self._intake.submit_together([new for _, new in wanted], call)
 
-    async def _copy(self, wanted: Sequence[_Wanted], refused: dict[Any, str]) -> None:
+    async def _copy(self, wanted: Sequence[tuple[Row, NewTask]], refused: dict[Any, str]) -> None:
+        def mark(transaction: Transaction) -> list[str | None]:
+            self._refuse(transaction, refused)
+            return [self._token(transaction, row) for row, _ in wanted]
+
         def store(transaction: Transaction) -> list[once.Submitted | None]:
-            return [self._submit(transaction, new, key) for _, new, key in wanted]
+            return [
+                self._submit(transaction, new, once.idempotency_key(f"outbox:{token}", b""))
+                if token
+                else None
+                for (_, new), token in zip(wanted, tokens, strict=True)
+            ]
 
         def remove(transaction: Transaction) -> None:
-            self._refuse(transaction, refused)
-            for row, _, _ in wanted:
+            for row, _ in wanted:
                 self._remove(transaction, row)
 
-        await self._intake.submit_together([new for _, new, _ in wanted], store)
+        tokens = await self._database.write(mark)
+        await self._intake.submit_together([new for _, new in wanted], store)
         await self._database.write(remove)
+
+    def _token(self, transaction: Transaction, row: Row) -> str | None:
+        """Return the token of a row, which may have one from before; None where another node has drained it."""
+        transaction.change(self._outbox.mark, key_=row.key, token_=uuid4().hex)
+        rows = transaction.fetch(self._outbox.token, key_=row.key)
+        return str(rows[0][0]) if rows else None
 
     def _submit(
         self, transaction: Transaction, new: NewTask, key: once.IdempotencyKey | None

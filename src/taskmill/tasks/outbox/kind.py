@@ -31,6 +31,12 @@ class TaskOutboxConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
     error: Annotated[Identifier, Meta(description="A text column, NULL until a row has been refused.")] = (
         "error"
     )
+    token: Annotated[
+        Identifier,
+        Meta(
+            description="A text column of ours, NULL at first; needed where the tasks are in another database."
+        ),
+    ] = "token"  # noqa: S105 - the name of a column
     columns: Annotated[
         dict[Identifier, Identifier],
         Meta(
@@ -59,7 +65,7 @@ class TaskOutbox:
         config = self._config
         database = self._context.get(config.database, Database)  # type: ignore[type-abstract]
         service = self._context.get(config.tasks, TaskService)
-        outbox = Outbox(config.table, config.key, config.error, config.columns)
+        outbox = Outbox(config.table, config.key, config.error, config.token, config.columns)
         self._drain = Drain(self._id, database, outbox, service.intake, config.batch, config.poll)
         self._drain.start()
 

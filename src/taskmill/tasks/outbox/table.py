@@ -27,13 +27,13 @@ class Row(NamedTuple):
 class Outbox:
     """The statements on a table.
 
-    ``columns`` says in which column each field of a submission stands.
+    ``columns`` says in which column each field of a submission stands. ``token`` is that of what tells a row from
+    another that has its key later; it is not looked at before it is needed.
     """
 
-    def __init__(self, name: str, key: str, error: str, columns: Mapping[str, str]) -> None:
-        self.name = name
+    def __init__(self, name: str, key: str, error: str, token: str, columns: Mapping[str, str]) -> None:
         self._fields = list(columns)
-        of = table(name, column(key), column(error), *(column(one) for one in columns.values()))
+        of = table(name, *(column(one) for one in (key, error, token, *columns.values())))
         # Parameter: limit.
         self.waiting: Select[Any] = (
             select(of.c[key], *(of.c[one] for one in columns.values()))
@@ -43,6 +43,14 @@ class Outbox:
         )
         # Parameter: key.
         self.remove: Delete = delete(of).where(of.c[key] == bindparam("key_"), of.c[error].is_(None))
+        # Parameters: token, key.
+        self.mark: Update = (
+            update(of)
+            .values({token: bindparam("token_")})
+            .where(of.c[key] == bindparam("key_"), of.c[token].is_(None))
+        )
+        # Parameter: key.
+        self.token: Select[Any] = select(of.c[token]).where(of.c[key] == bindparam("key_"))
         # Parameters: error, key.
         self.refuse: Update = (
             update(of).values({error: bindparam("error_")}).where(of.c[key] == bindparam("key_"))
