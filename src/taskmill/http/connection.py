@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from taskmill.http.problem import MEDIA_TYPE, problem
 from taskmill.http.wire import ConnectionExchange, Flow, response
+from taskmill.units import Size
 
 if TYPE_CHECKING:
     from taskmill.http.service import HttpService
@@ -43,6 +44,7 @@ class Connection(HttpToolsProtocol):
         self.in_head = True  # of a request, or between two
         self.head_size = 0  # within a body, what came since that is none of it: chunk sizes, trailers
         self.body_size = 0
+        self.body_limit: float = self.service.limits.body
         if len(self.connections) > self.service.max_connections:
             self.refuse(503, "The server has as many connections as it may hold; try again in a second.")
 
@@ -94,10 +96,12 @@ class Connection(HttpToolsProtocol):
             return
         self.in_head = False
         self.body_size = 0
+        method = self.parser.get_method()
+        self.body_limit = self.service.body_limit(method, self.url)
         if self.refused or self._head_refused():
             return
         self.head_size = 0
-        handler = self.service.direct.get((self.parser.get_method(), self.url))
+        handler = self.service.direct.get((method, self.url))
         if handler is None:
             self._begin_asgi()
             return
@@ -117,7 +121,9 @@ class Connection(HttpToolsProtocol):
             return
         self.head_size = 0
         self.body_size += len(body)
-        if self.body_size > self.service.limits.body:
+        if self.body_limit == math.inf:  # it may go on for ever, but not stand still
+            self.deadline = self.service.now + self.service.timeouts.request
+        if self.body_size > self.body_limit:
             self._refuse_body()
         elif type(self.cycle) is ConnectionExchange:
             self.cycle.body += body
@@ -295,7 +301,7 @@ class Connection(HttpToolsProtocol):
             self._refuse_head()
         else:
             for name, value in self.headers:
-                if name == b"content-length" and int(value) > limits.body:
+                if name == b"content-length" and int(value) > self.body_limit:
                     self._refuse_body()
         return self.refused
 
@@ -307,5 +313,5 @@ class Connection(HttpToolsProtocol):
 
     def _refuse_body(self) -> None:
         self.refuse(
-            413, f"The body of a request may have {self.service.limits.body}; send less, or a link to it."
+            413, f"The body of this request may have {Size(self.body_limit)}; send less, or a link to it."
         )

@@ -9,9 +9,10 @@ from msgspec import Meta, Struct
 
 from taskmill.http.exchange import is_direct
 from taskmill.http.router import HttpRouter
-from taskmill.http.routing import from_direct, from_function
+from taskmill.http.routing import Route, from_direct, from_function
 from taskmill.registry import Entry, EntryConfig, reference
 from taskmill.supervisor import Context
+from taskmill.units import Size
 
 
 @runtime_checkable
@@ -43,6 +44,13 @@ class EndpointConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
     ] = "GET"
     path: Annotated[str, Meta(pattern=r"^/", description="The path; `{name}` is a parameter of it.")]
     func: Annotated[str, reference("function.python", description="What answers.")]
+    max_body: Annotated[
+        Size | None,
+        Meta(
+            description="The longest body, where that is not the server's `limits.body`; 0 for no limit, where the "
+            "function reads `request.stream()`."
+        ),
+    ] = None
 
 
 class HttpEndpoint:
@@ -59,10 +67,12 @@ class HttpEndpoint:
         """Hand the route to the router, which starts after."""
         router = self._context.get(self._config.meta.router, HttpRouter)
         function = self._context.get(self._config.func, Function)  # type: ignore[type-abstract]
+        config = self._config
         if is_direct(function.call):
-            router.route(self._config.method, self._config.path, from_direct(function.call), function.call)
+            handler, direct = from_direct(function.call), function.call
         else:
-            router.route(self._config.method, self._config.path, from_function(function.invoke), None)
+            handler, direct = from_function(function.invoke), None
+        router.route(Route(config.method, config.path, handler, direct, config.max_body))
 
     async def stop(self) -> None:
         """Nothing to let go of."""

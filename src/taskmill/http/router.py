@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, Struct
 
-from taskmill.http.exchange import Exchange
-from taskmill.http.routing import ASGIHandler
+from taskmill.http.routing import Route
 from taskmill.http.service import HttpService
 from taskmill.registry import Entry, EntryConfig, reference
 from taskmill.supervisor import Context
@@ -36,19 +34,17 @@ class HttpRouter:
     def __init__(self, entry: Entry[Any], context: Context) -> None:
         self._config: RouterConfig = entry.config
         self._context = context
-        self._routes: list[tuple[str, str, ASGIHandler, Callable[[Exchange], None] | None]] = []
+        self._routes: list[Route] = []
 
-    def route(
-        self, method: str, path: str, handler: ASGIHandler, direct: Callable[[Exchange], None] | None
-    ) -> None:
+    def route(self, route: Route) -> None:
         """Serve a path below the prefix."""
-        self._routes.append((method, path, handler, direct))
+        self._routes.append(route)
 
     async def start(self) -> None:
         """Hand the endpoints on to the server, which starts after."""
         service = self._context.get(self._config.meta.server, HttpService)
-        for method, path, handler, direct in self._routes:
-            service.route(method, self._config.prefix + path, handler, direct)
+        for route in self._routes:
+            service.route(route._replace(path=self._config.prefix + route.path))
 
     async def stop(self) -> None:
         """Nothing to let go of."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -13,8 +13,25 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from taskmill.http.exchange import JSON, Exchange
+from taskmill.http.operation import Served
+from taskmill.http.query import parse_query
 
 ASGIHandler = Callable[[Request], Awaitable[Response]]
+
+
+class Route(NamedTuple):
+    """What an endpoint serves, and how.
+
+    ``direct`` is the short way to the same handler, where it has one; ``max_body`` is the longest body in bytes, 0 for
+    any, None for what the server takes. ``served`` is the endpoint for those who describe it.
+    """
+
+    method: str
+    path: str
+    handler: ASGIHandler
+    direct: Callable[[Exchange], None] | None = None
+    max_body: int | None = None
+    served: Served | None = None
 
 
 class MethodTable:
@@ -68,10 +85,15 @@ class _AsgiExchange(Exchange):
             self.answer.set_result(Response(body, status, plain, media_type.decode()))
 
 
+class _NoQuery(msgspec.Struct):
+    """No parameters: a direct handler sees none."""
+
+
 def from_direct(direct: Callable[[Exchange], Any]) -> ASGIHandler:
     """Make a handler of a direct one, for requests that do not come the short way (a path with escapes, say)."""
 
     async def handler(request: Request) -> Response:
+        parse_query(request.scope["query_string"], _NoQuery)
         exchange = _AsgiExchange(request, await request.body())
         direct(exchange)
         return await exchange.answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import resource
 import socket
 import time
@@ -18,13 +19,14 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route as StarletteRoute
 
 from taskmill.http.connection import Connection
 from taskmill.http.exchange import Exchange
 from taskmill.http.heads import Heads
+from taskmill.http.operation import Served
 from taskmill.http.problem import MEDIA_TYPE, BadRequest, problem
-from taskmill.http.routing import ASGIHandler, MethodTable
+from taskmill.http.routing import MethodTable, Route
 from taskmill.registry import Entry, EntryConfig, Mistake
 from taskmill.supervisor import Context, SupervisorError
 from taskmill.units import Duration, Size
@@ -79,12 +81,14 @@ class HttpService:
         self.max_connections = config.limits.connections
         self.direct: dict[tuple[bytes, bytes], Callable[[Exchange], None]] = {}
         self.heads = Heads()
+        self._body_limits: dict[tuple[bytes, bytes], float] = {}
         self.date = b""  # as a header value; this and the next are kept fresh by the sweep
         self.now = time.monotonic()
         self.port = 0  # known once it listens
         self._config = config
         self._context = context
         self._paths: dict[str, MethodTable] = {}
+        self._served: list[Served] = []
         self._server: uvicorn.Server | None = None
         self._starting: asyncio.Task[None] | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -96,28 +100,38 @@ class HttpService:
         if port > 65_535:
             yield Mistake("addr", f"port {port} is above 65535")
 
-    def route(
-        self, method: str, path: str, handler: ASGIHandler, direct: Callable[[Exchange], None] | None
-    ) -> None:
-        """Serve a path. ``direct`` is the short way to the same handler, where it has one."""
-        table = self._paths.setdefault(path, MethodTable())
-        if method in table.handlers:
-            raise SupervisorError(f"`{method} {path}` is served by two endpoints")
-        table.handlers[method] = handler
-        if direct is not None and "{" not in path:
-            self.direct[method.encode(), path.encode()] = direct
+    def route(self, route: Route) -> None:
+        """Serve a path."""
+        table = self._paths.setdefault(route.path, MethodTable())
+        if route.method in table.handlers:
+            raise SupervisorError(f"`{route.method} {route.path}` is served by two endpoints")
+        table.handlers[route.method] = route.handler
+        place = route.method.encode(), route.path.encode()
+        if route.direct is not None and "{" not in route.path:
+            self.direct[place] = route.direct
+        if route.max_body is not None:
+            self._body_limits[place] = route.max_body or math.inf
+
+    def body_limit(self, method: bytes, url: bytes) -> float:
+        """Return how many bytes the body of a request may have."""
+        return self._body_limits.get((method, url.partition(b"?")[0]), self.limits.body)
+
+    def describe(self, served: Served) -> None:
+        """Know what a route is served by; the OpenAPI document is made of it."""
+        self._served.append(served)
 
     async def start(self) -> None:
         """Listen. Raises SupervisorError where the address is taken or not of this machine."""
         self.max_connections = min(self.max_connections, _descriptors() - SPARE_DESCRIPTORS)
         app = Starlette(
-            routes=[Route(path, self._paths[path]) for path in sorted(self._paths, key=_parameters)],
+            routes=[StarletteRoute(path, self._paths[path]) for path in sorted(self._paths, key=_parameters)],
             exception_handlers={
                 HTTPException: cast(Any, _http_error), BadRequest: cast(Any, _bad_request),
                 ClientDisconnect: _gone, 500: _server_error,
             },
         )  # fmt: skip
         app.router.redirect_slashes = False  # to wherever the Host header says
+        app.state.served = self._served
         protocol = type("ServiceConnection", (Connection,), {"service": self})
         config = uvicorn.Config(
             app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
