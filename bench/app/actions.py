@@ -1,5 +1,7 @@
 """The same small job three times: only where it runs differs."""
 
+import asyncio
+
 from taskmill import action
 
 
@@ -19,3 +21,10 @@ async def noop_async(text: str) -> str:
 def noop_def(text: str) -> str:
     """In a worker process."""
     return text.upper()
+
+
+@action
+async def sleep_5ms(text: str) -> str:
+    """A job that waits for something else."""
+    await asyncio.sleep(0.005)
+    return text
