@@ -84,23 +84,43 @@ class Lane(Generic[W]):
 _Call = tuple[Callable[[Any], Any], asyncio.Future[Any], Callable[[Any], None] | None]
 
 
+@dataclass(slots=True, eq=False)
+class _Bundle:
+    """Rows of several statements that are stored together or not at all."""
+
+    groups: Groups
+    stored: asyncio.Future[None]
+    then: Callable[[], None] | None
+
+
 @dataclass(slots=True)
 class _Batch:
     groups: list[tuple[Lane[Any], list[Row], list[Any]]]
+    bundles: list[_Bundle]
     calls: list[_Call]
-    staged: bool = False  # the groups have been run already
+    staged: bool = False  # the groups of the lanes have been run already
+
+    def statements(self) -> Groups:
+        """Return what is still to be run, but for the calls."""
+        lanes = [] if self.staged else [(lane.sql, rows) for lane, rows, _ in self.groups]
+        return lanes + [group for bundle in self.bundles for group in bundle.groups]
 
     def parts(self) -> list[_Batch]:
-        """Divide the batch in two, in order; empty where that would part nothing."""
-        if self.groups and self.calls:
-            return [_Batch(self.groups, []), _Batch([], self.calls)]
+        """Divide the batch, in order; empty where that would part nothing."""
+        kinds = [_Batch(self.groups, [], []), _Batch([], self.bundles, []), _Batch([], [], self.calls)]
+        kinds = [one for one in kinds if one.groups or one.bundles or one.calls]
+        if len(kinds) > 1:
+            return kinds
+        middle = len(self.bundles) // 2
+        if middle:
+            return [_Batch([], self.bundles[:middle], []), _Batch([], self.bundles[middle:], [])]
         rows = [
             (lane, [row], [waiter])
             for lane, rows, waiters in self.groups
             for row, waiter in zip(rows, waiters, strict=True)
         ]
         middle = len(rows) // 2
-        return [_Batch(rows[:middle], []), _Batch(rows[middle:], [])] if middle else []
+        return [_Batch(rows[:middle], [], []), _Batch(rows[middle:], [], [])] if middle else []
 
 
 # A batch, what its calls returned, and why it could not be committed.
@@ -110,9 +130,9 @@ _Outcome = tuple[_Batch, list[Any], Exception | None]
 class Writer:
     """The one place where a database is written: batches from the loop, one transaction at a time.
 
-    Lanes run in the order in which they were added, then the calls. ``limit`` bounds how many calls, and
-    rows of a lane that respects it, may wait. ``on_damage`` hears of an error after which nothing can be
-    written.
+    Lanes run in the order in which they were added, then bundles of rows, then calls. ``limit`` bounds how many
+    of those, and rows of a lane that respects it, may wait. ``on_damage`` hears of an error after which nothing
+    can be written.
     """
 
     def __init__(
@@ -125,6 +145,7 @@ class Writer:
         self.limit = limit
         self._on_damage = on_damage
         self._lanes: list[Lane[Any]] = []
+        self._bundles: list[_Bundle] = []
         self._calls: list[_Call] = []
         self.awake = False  # a batch is under way, or will be taken when the loop has read its sockets
         self._flushing = False  # a batch is with the thread
@@ -150,12 +171,28 @@ class Writer:
 
         Raises what the call raised (its own writes are undone), or why the transaction failed.
         """
-        if len(self._calls) >= self.limit:
-            raise Overloaded("more writes wait for the disk than may; try again in a second")
+        self._make_room()
         future: asyncio.Future[T] = self.loop.create_future()
         self._calls.append((call, future, then))
         self.wake()
         return await future
+
+    async def store(self, groups: Groups, then: Callable[[], None] | None = None) -> None:
+        """Store rows of several lanes' statements in the next transaction, together or not at all.
+
+        ``then`` is called on the loop once that is durable, as that of :meth:`run` is.
+
+        Raises why the transaction failed.
+        """
+        self._make_room()
+        bundle = _Bundle(groups, self.loop.create_future(), then)
+        self._bundles.append(bundle)
+        self.wake()
+        await bundle.stored
+
+    def _make_room(self) -> None:
+        if len(self._calls) + len(self._bundles) >= self.limit:
+            raise Overloaded("more writes wait for the disk than may; try again in a second")
 
     async def reported(self) -> None:
         """Wait until the loop has heard of every commit that there is by now, and a reader may have seen."""
@@ -178,14 +215,15 @@ class Writer:
 
     def _take(self) -> None:
         groups = [(lane, *lane.take()) for lane in self._lanes if lane.rows]
+        bundles, self._bundles = self._bundles, []
         calls, self._calls = self._calls, []
-        if groups or calls:
+        if groups or bundles or calls:
             staged = bool(groups) and not self._upkeep and self.damage is None
             if staged:
                 staged = self._transactor.stage([(lane.sql, rows) for lane, rows, _ in groups])
             self._flushing = True
             self._heard = asyncio.Event()
-            self._inbox.put(_Batch(groups, calls, staged))
+            self._inbox.put(_Batch(groups, bundles, calls, staged))
         else:
             self.awake = False
             self._settled.set()
@@ -206,9 +244,8 @@ class Writer:
         """Commit a batch. Where a row is at fault, not the disk, ever smaller parts: it fails alone."""
         if self.damage is not None:  # what a flush failed for is never tried again
             return [(batch, [], self.damage)]
-        groups = [] if batch.staged else [(lane.sql, rows) for lane, rows, _ in batch.groups]
         try:
-            values = self._transactor.commit(groups, [call for call, _, _ in batch.calls])
+            values = self._transactor.commit(batch.statements(), [call for call, _, _ in batch.calls])
         except DatabaseUnavailable as error:
             return [(batch, [], error)]
         except DatabaseDamaged as error:
@@ -234,9 +271,21 @@ class Writer:
             self._settle(batch, values, error)
         heard.set()
 
+    def _settle_bundle(self, bundle: _Bundle, error: Exception | None) -> None:
+        if error is None and bundle.then is not None:
+            bundle.then()
+        if bundle.stored.done():  # nobody waits any more
+            return
+        if error is not None:
+            bundle.stored.set_exception(error)
+        else:
+            bundle.stored.set_result(None)
+
     def _settle(self, batch: _Batch, values: list[Any], error: Exception | None) -> None:
         for lane, rows, waiters in batch.groups:
             lane.settle(rows, waiters, error)
+        for bundle in batch.bundles:
+            self._settle_bundle(bundle, error)
         for index, (_, future, then) in enumerate(batch.calls):
             failure = error or (values[index] if isinstance(values[index], Exception) else None)
             if failure is None and then is not None:
