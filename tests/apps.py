@@ -11,10 +11,21 @@ HEADER = (
 )
 
 
-def application(directory: Path, actions: str) -> Path:
-    """Write an application with these actions into a directory, and return that."""
+SQLITE_ENTRY = "kind: db.sql.sqlite\n    file: tasks.db\n"
+
+
+def application(directory: Path, actions: str, database: str | None = None) -> Path:
+    """Write an application with these actions into a directory, and return that.
+
+    It keeps its tasks in a file, or in the ``database`` of this url.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "_index.yaml").write_text((BUILTIN / "_index.yaml").read_text())
+    index = (BUILTIN / "_index.yaml").read_text()
+    if database is not None:
+        assert SQLITE_ENTRY in index
+        kind = {"postgresql": "db.sql.postgres", "mysql": "db.sql.mysql"}[database.partition("://")[0]]
+        index = index.replace(SQLITE_ENTRY, f'kind: {kind}\n    url: "{database}"\n')
+    (directory / "_index.yaml").write_text(index)
     (directory / "actions.py").write_text(HEADER + actions)
     return directory
 

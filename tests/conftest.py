@@ -10,9 +10,11 @@ sys.path.insert(0, str(Path(__file__).parent))  # `from support import …`, whi
 
 from support import Server, serving
 
+pytest_plugins = ["servers.fixtures", "carriers"]
+
 # What takes more than some ten seconds. `make test` leaves it out; `.ci/run` has it all.
 LONG = {
-    "test_admission.py", "test_backlog.py", "test_backup_under_load.py", "test_consumer_lost.py",
+    "test_admission.py", "test_backlog.py", "test_backup_under_load.py", "test_client_away.py", "test_consumer_lost.py",
     "test_control_many.py",
     "test_dead_letter.py", "test_disk_full.py", "test_durability_kill.py", "test_f13_stopped_workers.py",
     "test_f21_other_versions.py", "test_f24_wall_clock.py", "test_fairness.py", "test_fairness_weights.py",

@@ -11,9 +11,17 @@ from taskmill.process.function import PythonFunction
 from taskmill.process.host import ProcessHost
 from taskmill.process.python_process import PythonProcess
 from taskmill.process.service import ProcessService
-from taskmill.queue import Consumer, MemoryDriver, NatsDriver, Queue, RedisDriver
+from taskmill.queue import (
+    AmqpDriver,
+    Consumer,
+    MemoryDriver,
+    NatsDriver,
+    PostgresQueueDriver,
+    Queue,
+    RedisDriver,
+)
 from taskmill.registry import Registry, load
-from taskmill.sql import PostgresDatabase, SqliteDatabase
+from taskmill.sql import MysqlDatabase, PostgresDatabase, SqliteDatabase
 from taskmill.supervisor import Component, Supervisor
 from taskmill.tasks.outbox.kind import TaskOutbox
 from taskmill.tasks.schedules.kind import TaskSchedule
@@ -25,9 +33,12 @@ KINDS: Final[Mapping[str, type[Component]]] = {
     for kind in (
         SqliteDatabase,
         PostgresDatabase,
+        MysqlDatabase,
         MemoryDriver,
         NatsDriver,
         RedisDriver,
+        AmqpDriver,
+        PostgresQueueDriver,
         Queue,
         Consumer,
         HttpService,

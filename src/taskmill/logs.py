@@ -59,10 +59,18 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(line).decode()
 
 
+def _worth_saying(record: logging.LogRecord) -> bool:
+    """Leave out what an error has led to that is `said` by itself: a server that is gone stops a dozen things."""
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    errors = (*arguments, record.exc_info[1] if record.exc_info else None)
+    return not any(getattr(error, "said", False) for error in errors if isinstance(error, Exception))
+
+
 def configure(log_format: LogFormat, level: LogLevel) -> None:
     """Send every log record to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else TextFormatter())
+    handler.addFilter(_worth_saying)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # uvicorn reports each malformed request as a warning: that is the client's fault, and answered with 400.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)

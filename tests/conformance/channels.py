@@ -1,7 +1,4 @@
-"""What every queue driver is tried with: a way to open a channel, and a receiver that notes what it is given.
-
-Another driver joins the suite with one more factory in `FACTORIES`.
-"""
+"""What channels are tried with: a receiver that notes what it is given, and windows of declared size."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -10,7 +7,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from taskmill.queue import MemoryDriver, Message
-from taskmill.queue.drivers.base import Channel
+from taskmill.queue.drivers.base import Channel, Window
 from taskmill.queue.drivers.memory import MemoryConfig
 from taskmill.registry import Entry
 from taskmill.supervisor import Context
@@ -22,17 +19,17 @@ WhenFull = Literal["wait", "refuse"]
 
 
 class Factory(Protocol):
-    """Opens a fresh channel, and closes its driver at the end."""
+    """Opens a fresh window, and closes its driver at the end."""
 
     def __call__(
         self, *, max_length: int = 1000, max_bytes: int = 2**26, when_full: WhenFull = "wait"
-    ) -> AbstractAsyncContextManager[Channel]: ...
+    ) -> AbstractAsyncContextManager[Window]: ...
 
 
 @asynccontextmanager
 async def memory(
     *, max_length: int = 1000, max_bytes: int = 2**26, when_full: WhenFull = "wait"
-) -> AsyncIterator[Channel]:
+) -> AsyncIterator[Window]:
     config = MemoryConfig(
         name="driver",
         kind="queue.driver.memory",
@@ -50,7 +47,7 @@ async def memory(
         await driver.stop()
 
 
-FACTORIES: dict[str, Factory] = {"memory": memory}
+WINDOWS: dict[str, Factory] = {"memory": memory}
 
 
 class Recorder:
@@ -111,13 +108,13 @@ def messages(*ids: object, body: str = "{}") -> list[Message]:
 
 def run(
     factory: Factory,
-    scenario: Callable[[Channel], Awaitable[None]],
+    scenario: Callable[[Window], Awaitable[None]],
     *,
     max_length: int = 1000,
     max_bytes: int = 2**26,
     when_full: WhenFull = "wait",
 ) -> None:
-    """Run a scenario with a fresh channel; a deadline turns a hang into a failure."""
+    """Run a scenario with a fresh window; a deadline turns a hang into a failure."""
 
     async def bounded() -> None:
         async with (

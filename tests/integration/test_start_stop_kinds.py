@@ -63,7 +63,10 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
 
 
 def test_the_application_holds_every_kind(registry: Registry) -> None:
-    assert {entry.kind for entry in registry.entries.values()} == set(KINDS)
+    """Other than those that need a server: `tests/conformance` starts and stops these."""
+    held = {entry.kind for entry in registry.entries.values()}
+    assert {kind for kind in KINDS if not kind.startswith(("db.sql.", "queue.driver."))} <= held
+    assert held <= set(KINDS)
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

@@ -209,6 +209,14 @@ def test_queues_pause_and_resume(server: Server, taskmill: Taskmill) -> None:
     assert unknown.stderr == "taskmill: No queue has this name. Did you mean `tasks`?\n"
 
 
+def test_nodes(server: Server, taskmill: Taskmill) -> None:
+    header, row = taskmill("nodes").stdout.splitlines()
+    assert header.split()[:5] == ["Node", "Version", "Roles", "Lead", "Consumers"]
+    assert f":{server.process.pid} " in row
+    assert "http, workers  leads" in row
+    assert value(taskmill("nodes", "--json"))["count"] == 1
+
+
 def test_schedules_are_listed_run_paused_and_resumed(server: Server, taskmill: Taskmill) -> None:
     body = {"every": 3600, "action": "greet", "data": {"name": "again"}}
     assert server.request("PUT", "/schedules/hourly", body).status == 201

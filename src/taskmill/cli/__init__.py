@@ -1,6 +1,34 @@
 """The command line. Commands that ask a server import nothing of one, so that they start quickly."""
 
-from taskmill.cli import backup, bulk, check, inspect, queues, run, schedules, submit
+from taskmill.cli import (
+    actions,
+    backup,
+    bulk,
+    check,
+    init,
+    inspect,
+    nodes,
+    openapi,
+    queues,
+    run,
+    schedules,
+    submit,
+)
 from taskmill.cli.root import app, main
 
-__all__ = ["app", "backup", "bulk", "check", "inspect", "main", "queues", "run", "schedules", "submit"]
+__all__ = [
+    "actions",
+    "app",
+    "backup",
+    "bulk",
+    "check",
+    "init",
+    "inspect",
+    "main",
+    "nodes",
+    "openapi",
+    "queues",
+    "run",
+    "schedules",
+    "submit",
+]

@@ -1,14 +1,12 @@
-"""A small HTTP client for the commands that ask a server."""
+"""What the commands that ask a server do with :class:`taskmill.client.Client`: they end where it fails."""
 
 from __future__ import annotations
 
-import json
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode, urlsplit
 
-from taskmill import __version__
 from taskmill.cli.root import failed, wrong
+from taskmill.client.blocking import Client
+from taskmill.client.errors import AddressError, ServerAway
 
 PATIENCE = 90.0  # seconds for an answer: longer than the server waits for a canary
 
@@ -22,67 +20,46 @@ class Answer(NamedTuple):
 
 
 class Api:
-    """Sends requests to a server, each over a connection of its own."""
+    """Sends requests to a server. Nothing is tried twice: the one who waits sees what is wrong at once."""
 
     def __init__(self, url: str, token: str) -> None:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
         try:
-            usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
-        except ValueError:  # of a port that is none
-            usable = False
-        if not usable:
+            self._client = Client(url, token=token, timeout=PATIENCE, retry_for=0)
+        except AddressError:
             wrong(f"`{url}` is no address of a server: write --url http://HOST:PORT")
-        self.url = f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
-        self._path = parts.path.rstrip("/")
-        self._headers = {"Accept": "application/json", "User-Agent": f"taskmill/{__version__}"}
-        if token:
-            self._headers["Authorization"] = f"Bearer {token}"
-        self._host, self._port, self._secure = str(parts.hostname), parts.port, parts.scheme == "https"
+        self.url = self._client.url
 
     def get(self, *path: str, **query: object) -> Answer:
         """GET a path; what is None of the query is left out. Ends the command where that fails."""
-        given = {name: value for name, value in query.items() if value is not None}
-        return self._succeed("GET", _join(path) + (f"?{urlencode(given)}" if given else ""), None, {})
+        return self._succeed(self._send("GET", path, query=query))
 
     def post(self, *path: str, body: object = None, headers: dict[str, str] | None = None) -> Answer:
         """POST to a path. Ends the command where that fails."""
-        return self._succeed("POST", _join(path), body, headers or {})
+        return self._succeed(self._send("POST", path, body=body, headers=headers))
 
     def try_post(self, *path: str) -> Answer:
         """POST to a path, and return the answer, also where it is a refusal."""
-        return self._send("POST", _join(path), None, {})
+        return self._send("POST", path)
 
-    def _succeed(self, method: str, path: str, body: object, headers: dict[str, str]) -> Answer:
-        answer = self._send(method, path, body, headers)
+    def _succeed(self, answer: Answer) -> Answer:
         if answer.status >= 400:
             failed(refusal(answer))
         return answer
 
-    def _send(self, method: str, path: str, body: object, headers: dict[str, str]) -> Answer:
-        data = None if body is None else json.dumps(body).encode()
-        given = {**self._headers, **headers, **({} if data is None else {"Content-Type": "application/json"})}
-        connection = self._connect()
+    def _send(self, method: str, path: tuple[str, ...], **what: Any) -> Answer:
         try:
-            connection.request(method, self._path + path, data, given)
-            response = connection.getresponse()
-            text = response.read().decode("utf-8", "replace")
-        except (OSError, HTTPException) as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            answer = self._client.request(method, *path, **what)
+        except ServerAway as error:
             failed(
-                f"no server answers at {self.url} ({reason}): start one with `taskmill run`, "
+                f"no server answers at {error.url} ({error.reason}): start one with `taskmill run`, "
                 "or name another with --url"
             )
-        finally:
-            connection.close()
+        except ValueError as error:  # of a header, such as a token with a line break
+            wrong(str(error))
         try:
-            return Answer(response.status, json.loads(text) if text else None, text)
+            return Answer(answer.status, answer.json(), answer.text)
         except ValueError:
-            failed(f"what answers at {self.url} is no Taskmill: status {response.status}, and no JSON")
-
-    def _connect(self) -> HTTPConnection:
-        if self._secure:
-            return HTTPSConnection(self._host, self._port, timeout=PATIENCE)
-        return HTTPConnection(self._host, self._port, timeout=PATIENCE)
+            failed(f"what answers at {self.url} is no Taskmill: status {answer.status}, and no JSON")
 
 
 def refusal(answer: Answer) -> str:
@@ -91,7 +68,3 @@ def refusal(answer: Answer) -> str:
     lines = [str(problem.get("detail") or f"the server answered with status {answer.status}")]
     lines += [f"  {error.get('path')}: {error.get('message')}" for error in problem.get("errors", [])]
     return "\n".join(lines)
-
-
-def _join(path: tuple[str, ...]) -> str:
-    return "".join(f"/{quote(part, safe='')}" for part in path)

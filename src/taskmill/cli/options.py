@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from taskmill.cli import completion
+
 Url = Annotated[str, typer.Option(envvar="TASKMILL_URL", metavar="URL", help="The server's address.")]
 Token = Annotated[
     str,
@@ -23,8 +25,12 @@ Status = Annotated[
         rich_help_panel=_FILTERS,
     ),
 ]
-Action = Annotated[str, typer.Option(help="The action's name.", rich_help_panel=_FILTERS)]
-Queue = Annotated[str, typer.Option(help="The queue's name.", rich_help_panel=_FILTERS)]
+Action = Annotated[
+    str, typer.Option(help="The action's name.", rich_help_panel=_FILTERS, autocompletion=completion.actions)
+]
+Queue = Annotated[
+    str, typer.Option(help="The queue's name.", rich_help_panel=_FILTERS, autocompletion=completion.queues)
+]
 Key = Annotated[str, typer.Option(help="The task's key.", rich_help_panel=_FILTERS)]
 Tag = Annotated[str, typer.Option(help="One of its tags.", rich_help_panel=_FILTERS)]
 After = Annotated[

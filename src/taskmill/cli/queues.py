@@ -7,10 +7,15 @@ from typing import Annotated
 
 import typer
 
-from taskmill.cli import options, show
+from taskmill.cli import completion, options, show
 from taskmill.cli.root import OPERATION, app
 
-_Name = Annotated[str, typer.Argument(metavar="QUEUE", help="The queue's name; see `taskmill queues`.")]
+_Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="QUEUE", help="The queue's name; see `taskmill queues`.", autocompletion=completion.queues
+    ),
+]
 
 
 @app.command(rich_help_panel=OPERATION)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from taskmill.cli.application import Directory, Overrides
+from taskmill.cli.only import Only
 from taskmill.cli.root import APPLICATION, app
 from taskmill.logs import LogFormat, LogLevel, configure
 
@@ -19,6 +20,12 @@ def run(
     directory: Directory = Path(),
     addr: Annotated[str, typer.Option(metavar="HOST:PORT", help="The gateway's address.")] = "",
     data: Annotated[Path, typer.Option(help="Where databases and state are kept.")] = Path("data"),
+    only: Annotated[
+        Only | None,
+        typer.Option(
+            help="`http`: take tasks in, run none. `workers`: run them; with `--addr` a server answers probes alone."
+        ),
+    ] = None,
     override: Overrides = [],  # noqa: B006 - typer reads the default and never changes it
     log_format: Annotated[
         LogFormat, typer.Option(help="Lines for people, or JSON for programs.")
@@ -36,4 +43,4 @@ def run(
     configure(log_format, log_level)
     from taskmill.cli import serving  # noqa: PLC0415 - slow to import, and for this command alone
 
-    sys.exit(serving.run(directory, addr, data, override, began))
+    sys.exit(serving.run(directory, addr, data, only, override, began))

@@ -6,13 +6,15 @@ from typing import Annotated
 
 import typer
 
-from taskmill.cli import options, show
+from taskmill.cli import completion, options, show
 from taskmill.cli.root import OPERATION, app
 
 group = typer.Typer(invoke_without_command=True, rich_markup_mode="markdown")
 app.add_typer(group, name="schedules", rich_help_panel=OPERATION)
 
-_Name = Annotated[str, typer.Argument(metavar="SCHEDULE", help="The schedule's name.")]
+_Name = Annotated[
+    str, typer.Argument(metavar="SCHEDULE", help="The schedule's name.", autocompletion=completion.schedules)
+]
 
 
 @group.callback()

@@ -13,18 +13,27 @@ from pathlib import Path
 import typer
 
 from taskmill import application
+from taskmill.cli import roles
 from taskmill.cli.application import read
+from taskmill.cli.only import Only
 from taskmill.cli.root import wrong
 from taskmill.http import HttpService
 from taskmill.registry import Registry
-from taskmill.supervisor import Supervisor, SupervisorError
+from taskmill.supervisor import State, Supervisor, SupervisorError
 
 logger = logging.getLogger("taskmill")
 
 
-def run(directory: Path, addr: str, data: Path, overrides: list[str], began: float) -> int:
+def run(
+    directory: Path, addr: str, data: Path, only: Only | None, overrides: list[str], began: float
+) -> int:
     """Run an application to its end; return the exit code. ``began`` is the monotonic time of the command's start."""
-    registry = read(directory, [*_addresses(directory, overrides, addr), *overrides])
+    given = [*_addresses(directory, overrides, addr), *overrides]
+    registry = read(directory, given)
+    asked = [*roles.asked(registry, only), *given]
+    registry = read(directory, asked) if only is not None else registry
+    if left_out := roles.left_out(registry, probes=bool(addr)):
+        registry = read(directory, [*left_out, *asked])
     return _loop_run(registry, data.resolve(), began)
 
 
@@ -93,11 +102,11 @@ async def _serve(registry: Registry, data: Path, began: float) -> int:
 def _greet(registry: Registry, supervisor: Supervisor, data: Path, seconds: float) -> None:
     logger.info("%d entries started in %.2f s, state under %s", len(registry.entries), seconds, data)
     for entry in registry.entries.values():
-        if entry.kind == HttpService.kind:
+        if entry.kind == HttpService.kind and supervisor.states[entry.id] is State.RUNNING:
             host = entry.config.addr.rpartition(":")[0]
             url = f"http://{host}:{supervisor.get(entry.id, HttpService).port}"
             typer.echo(f"Taskmill listens on {url}")
-            if registry.directory == application.BUILTIN:
+            if registry.directory == application.BUILTIN and State.WAITING not in supervisor.states.values():
                 typer.echo(
                     f'Try:\n  curl {url}/tasks -d \'{{"action": "uppercase", "data": {{"text": "hello"}}}}\' '
                     f"-H 'Content-Type: application/json'\n"

@@ -7,15 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from taskmill.cli import options
+from taskmill.cli import completion, options
 from taskmill.cli.root import TASKS, app, wrong
 
 
 @app.command(rich_help_panel=TASKS)
 def submit(
-    action: Annotated[str, typer.Argument(metavar="ACTION", help="The action's name.")],
+    action: Annotated[
+        str, typer.Argument(metavar="ACTION", help="The action's name.", autocompletion=completion.actions)
+    ],
     data: Annotated[str, typer.Argument(metavar="[DATA-JSON]", help="Its data, as JSON.")] = "",
-    queue: Annotated[str, typer.Option(help="Another queue than the action's own.")] = "",
+    queue: Annotated[
+        str, typer.Option(help="Another queue than the action's own.", autocompletion=completion.queues)
+    ] = "",
     priority: Annotated[int | None, typer.Option(min=0, max=9, help="0 to 9; higher goes first.")] = None,
     delay: Annotated[str, typer.Option(metavar="DURATION", help="Run it in `90s`, `5m`, `2h`.")] = "",
     run_at: Annotated[str, typer.Option(metavar="TIME", help="Or at `2026-01-02T03:04:05Z`.")] = "",

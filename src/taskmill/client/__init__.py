@@ -1,0 +1,54 @@
+"""The caller's side: ask a server for tasks from Python. Imports nothing of a server."""
+
+from taskmill.client.aio import AsyncClient
+from taskmill.client.blocking import Client
+from taskmill.client.default import configure, default_async_client, default_client
+from taskmill.client.errors import (
+    AddressError,
+    ClientError,
+    FieldError,
+    NotEnded,
+    NotTaskmill,
+    ProblemError,
+    ServerAway,
+    SomeRefused,
+    TaskCancelled,
+    TaskEnded,
+    TaskFailed,
+)
+from taskmill.client.handle import AsyncHandle, Handle
+from taskmill.client.model import ActionInfo, Attempt, Changed, Queue, Schedule, Task, TaskError, Why
+from taskmill.client.submission import Submission, SubmitOptions
+from taskmill.client.wire import Answer
+
+__all__ = [
+    "ActionInfo",
+    "AddressError",
+    "Answer",
+    "AsyncClient",
+    "AsyncHandle",
+    "Attempt",
+    "Changed",
+    "Client",
+    "ClientError",
+    "FieldError",
+    "Handle",
+    "NotEnded",
+    "NotTaskmill",
+    "ProblemError",
+    "Queue",
+    "Schedule",
+    "ServerAway",
+    "SomeRefused",
+    "Submission",
+    "SubmitOptions",
+    "Task",
+    "TaskCancelled",
+    "TaskEnded",
+    "TaskError",
+    "TaskFailed",
+    "Why",
+    "configure",
+    "default_async_client",
+    "default_client",
+]

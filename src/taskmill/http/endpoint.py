@@ -60,6 +60,7 @@ class HttpEndpoint:
     Config: ClassVar[type[EntryConfig]] = EndpointConfig
 
     def __init__(self, entry: Entry[Any], context: Context) -> None:
+        self.id = entry.id
         self._config: EndpointConfig = entry.config
         self._context = context
 
@@ -72,7 +73,9 @@ class HttpEndpoint:
             handler, direct = from_direct(function.call), function.call
         else:
             handler, direct = from_function(function.invoke), None
-        router.route(Route(config.method, config.path, handler, direct, config.max_body))
+        router.route(
+            Route(config.method, config.path, handler, direct, config.max_body, self.id, function.call)
+        )
 
     async def stop(self) -> None:
         """Nothing to let go of."""

@@ -31,7 +31,7 @@ def parse_query(query: bytes, type_: type[T]) -> T:
     for name, value in pairs:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(known)}"
+            hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(known) or 'none'}"
             errors.append(FieldError(name, f"unknown parameter; {hint}"))
         elif name in values:
             errors.append(FieldError(name, "given twice"))

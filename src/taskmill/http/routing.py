@@ -13,7 +13,6 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from taskmill.http.exchange import JSON, Exchange
-from taskmill.http.operation import Served
 from taskmill.http.query import parse_query
 
 ASGIHandler = Callable[[Request], Awaitable[Response]]
@@ -23,7 +22,8 @@ class Route(NamedTuple):
     """What an endpoint serves, and how.
 
     ``direct`` is the short way to the same handler, where it has one; ``max_body`` is the longest body in bytes, 0 for
-    any, None for what the server takes. ``served`` is the endpoint for those who describe it.
+    any, None for what the server takes. ``id`` and ``function`` are the endpoint's, for those
+    who describe it.
     """
 
     method: str
@@ -31,7 +31,8 @@ class Route(NamedTuple):
     handler: ASGIHandler
     direct: Callable[[Exchange], None] | None = None
     max_body: int | None = None
-    served: Served | None = None
+    id: str = ""
+    function: Callable[..., Any] | None = None
 
 
 class MethodTable:

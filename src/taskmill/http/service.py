@@ -106,6 +106,8 @@ class HttpService:
         if route.method in table.handlers:
             raise SupervisorError(f"`{route.method} {route.path}` is served by two endpoints")
         table.handlers[route.method] = route.handler
+        if route.function is not None:
+            self._served.append(Served(route.id, route.method, route.path, route.function))
         place = route.method.encode(), route.path.encode()
         if route.direct is not None and "{" not in route.path:
             self.direct[place] = route.direct
@@ -115,10 +117,6 @@ class HttpService:
     def body_limit(self, method: bytes, url: bytes) -> float:
         """Return how many bytes the body of a request may have."""
         return self._body_limits.get((method, url.partition(b"?")[0]), self.limits.body)
-
-    def describe(self, served: Served) -> None:
-        """Know what a route is served by; the OpenAPI document is made of it."""
-        self._served.append(served)
 
     async def start(self) -> None:
         """Listen. Raises SupervisorError where the address is taken or not of this machine."""

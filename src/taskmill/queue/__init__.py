@@ -2,19 +2,29 @@
 
 from taskmill.queue.access import Publication, message, publish
 from taskmill.queue.consumer import Consumer, Slot, handoff
+from taskmill.queue.drivers.amqp import AmqpDriver
 from taskmill.queue.drivers.memory import MemoryDriver
-from taskmill.queue.errors import QueueError, QueueFull
+from taskmill.queue.drivers.nats import NatsDriver
+from taskmill.queue.drivers.postgres import PostgresQueueDriver
+from taskmill.queue.drivers.redis import RedisDriver
+from taskmill.queue.errors import MessageTooLarge, QueueError, QueueFull, QueueUnavailable
 from taskmill.queue.message import Message
 from taskmill.queue.queue import Queue
 
 __all__ = [
+    "AmqpDriver",
     "Consumer",
     "MemoryDriver",
     "Message",
+    "MessageTooLarge",
+    "NatsDriver",
+    "PostgresQueueDriver",
     "Publication",
     "Queue",
     "QueueError",
     "QueueFull",
+    "QueueUnavailable",
+    "RedisDriver",
     "Slot",
     "handoff",
     "message",

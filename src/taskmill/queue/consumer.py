@@ -217,12 +217,12 @@ class Consumer:
     def _subscribe(self) -> None:
         """Take messages from the one queue directly, or from several in turn."""
         if self._config.queue is not None:
-            channel: Channel = self._context.get(self._config.queue, Queue).channel
+            channel: Channel = self._context.get(self._config.queue, Queue).front
             self._source, self._unsubscribe = channel, lambda: channel.unsubscribe(self)
             channel.subscribe(self)
             return
         weights = [
-            (self._context.get(queue, Queue).channel, weight) for queue, weight in self._config.queues.items()
+            (self._context.get(queue, Queue).front, weight) for queue, weight in self._config.queues.items()
         ]
         turns = Turns(self, weights)
         self._source, self._unsubscribe = turns, turns.stop

@@ -9,3 +9,11 @@ class QueueError(SupervisorError):
 
 class QueueFull(QueueError):
     """The queue holds as many messages as it is declared to, and refuses more."""
+
+
+class QueueUnavailable(QueueError):
+    """The queue's engine is away or does not answer. It may have done a part of what was asked."""
+
+
+class MessageTooLarge(QueueError):
+    """The queue's engine takes no message of this size, now or later."""

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, Struct
 
 from taskmill.queue import access
-from taskmill.queue.drivers.base import Channel
+from taskmill.queue.drivers.base import Channel, Driver, Window
+from taskmill.queue.errors import QueueError
 from taskmill.registry import Entry, EntryConfig, reference
 from taskmill.supervisor import Context
 from taskmill.units import Duration
-
-
-@runtime_checkable
-class Driver(Protocol):
-    """What a queue needs of its driver's entry."""
-
-    def open(self, queue_name: str, redelivery: Callable[[int], float]) -> Channel:
-        """Return the channel of a name; ``redelivery(deliveries)`` is the rest after a nack, in seconds."""
 
 
 class Redelivery(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -55,12 +47,17 @@ class QueueConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
 
 
 class Queue:
-    """A queue: :attr:`channel` once it has started."""
+    """A queue: :attr:`channel` once it has started, where messages are published.
+
+    ``front`` is where consumers take them from: the channel itself, unless another part has put one of its own
+    before it.
+    """
 
     kind: ClassVar[str] = "queue.queue"
     Config: ClassVar[type[EntryConfig]] = QueueConfig
 
     channel: Channel
+    front: Channel
 
     def __init__(self, entry: Entry[Any], context: Context) -> None:
         self._config: QueueConfig = entry.config
@@ -72,8 +69,25 @@ class Queue:
     async def start(self) -> None:
         """Open the channel."""
         driver = self._context.get(self._config.driver, Driver)  # type: ignore[type-abstract]
-        self.channel = driver.open(self.name, self._config.retry.delay)
+        self.channel = self.front = driver.open(self.name, self._config.retry.delay)
         access.register(self.id, self)
+
+    @property
+    def window(self) -> Window:
+        """The front, for a publisher that holds messages back until they are wanted.
+
+        Raises:
+            QueueError: the front is an engine outside of the process.
+        """
+        if not isinstance(self.front, Window):
+            raise QueueError(
+                f"queue {self.id} is carried by an engine of its own; here it takes one in memory"
+            )
+        return self.front
+
+    def redelivery(self, deliveries: int) -> float:
+        """Return how many seconds a refused message rests, by how often it has been delivered."""
+        return self._config.retry.delay(deliveries)
 
     async def stop(self) -> None:
         """Take no more messages."""

@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from taskmill.queue.drivers.base import Channel, Receiver
+from taskmill.queue.drivers.base import Channel, Receiver, Window
 from taskmill.queue.message import Message
+from taskmill.queue.reserve import Reserve
 
 
 class Share:
     """One of the queues, as its channel's receiver. It has credit only while it is its turn."""
 
-    def __init__(self, turns: Turns, channel: Channel, weight: int) -> None:
+    def __init__(self, turns: Turns, channel: Channel | Reserve, weight: int) -> None:
         self.channel = channel
         self.weight = weight
         self.gained = 0
@@ -45,7 +46,11 @@ class Turns:
     def __init__(self, receiver: Receiver, weights: Sequence[tuple[Channel, int]]) -> None:
         self.receiver = receiver
         self.under_way = False
-        self._shares = [Share(self, channel, weight) for channel, weight in weights]
+        near = max(1, receiver.credit() // len(weights))
+        self._shares = [
+            Share(self, channel if isinstance(channel, Window) else Reserve(channel, near, self.soon), weight)
+            for channel, weight in weights
+        ]
         self._soon: asyncio.Handle | None = None
 
     def start(self) -> None:

@@ -8,39 +8,34 @@ by the other.
 from __future__ import annotations
 
 import asyncio
-import queue
 import warnings
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import apsw
-from sqlalchemy import ClauseElement, Compiled
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import ClauseElement, Compiled, Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from taskmill.registry import nearest
 from taskmill.sql.errors import DatabaseError
-from taskmill.sql.sqlite_file import explain
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from taskmill.sql.sqlite import SqliteDatabase
+    from taskmill.sql.database import Database
 
 Row = dict[str, Any]
 
 LEASE_TIMEOUT = 10.0  # seconds to wait for a connection
-_DIALECT = sqlite.dialect(paramstyle="named")
-_databases: dict[str, SqliteDatabase] = {}
+_databases: dict[str, Database] = {}
 
 
-def register(id_: str, database: SqliteDatabase) -> None:
+def register(id_: str, database: Database) -> None:
     """Make a started database known to :func:`get`."""
     _databases[id_] = database
 
 
-def forget(id_: str, database: SqliteDatabase) -> None:
+def forget(id_: str, database: Database) -> None:
     """Take back :func:`register`."""
     if _databases.get(id_) is database:
         del _databases[id_]
@@ -65,9 +60,9 @@ def get(id: str) -> Lease:  # noqa: A002 - it is called an id everywhere
 class Lease:
     """A connection that is given back at the end of its ``with`` block, or by :meth:`release`."""
 
-    def __init__(self, database: SqliteDatabase) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._borrowed: AbstractContextManager[apsw.Connection] | None = None
+        self._borrowed: AbstractContextManager[Any] | None = None
 
     def __enter__(self) -> Session:
         """Take a connection, in a thread."""
@@ -97,17 +92,15 @@ class Lease:
 
     def acquire(self) -> Session:
         """Take a connection without a ``with`` block; :meth:`release` must follow."""
-        connection = None
-        if not self._database.in_memory:
-            borrowed = self._database.reader(LEASE_TIMEOUT)
-            try:
-                connection = borrowed.__enter__()
-            except queue.Empty:
-                raise DatabaseError(
-                    f"no connection of {self._database.id} came free in {LEASE_TIMEOUT:g} s; "
-                    "release them sooner, or raise its `readers`"
-                ) from None
-            self._borrowed = borrowed
+        borrowed = self._database.reader(LEASE_TIMEOUT)
+        try:
+            connection = borrowed.__enter__()
+        except TimeoutError:
+            raise DatabaseError(
+                f"no connection of {self._database.id} came free in {LEASE_TIMEOUT:g} s; "
+                f"release them sooner, or raise its `{self._database.readers_field}`"
+            ) from None
+        self._borrowed = borrowed
         return Session(self._database, connection, self)
 
     def release(self) -> None:
@@ -129,7 +122,7 @@ class Lease:
 class Session:
     """A connection in use, in a thread."""
 
-    def __init__(self, database: SqliteDatabase, connection: apsw.Connection | None, lease: Lease) -> None:
+    def __init__(self, database: Database, connection: Any, lease: Lease) -> None:
         self._database = database
         self._connection = connection
         self._lease = lease  # kept alive by its session, and released with it
@@ -137,26 +130,38 @@ class Session:
     def query(self, statement: ClauseElement) -> list[Row]:
         """Run a SELECT and return its rows, each a mapping of column names to values."""
         if self._connection is None:
-            rows: list[Row] = self._write(lambda connection: _run(connection, statement)[0])
+            rows: list[Row] = self._write(lambda connection: self._run(connection, statement)[0])
             return rows
         try:
-            return _run(self._connection, statement)[0]
-        except apsw.ReadOnlyError:
-            raise DatabaseError("`query` only reads; to change rows, use `execute`") from None
-        except apsw.Error as error:
-            raise explain(error, self._database.path) from error
+            return self._run(self._connection, statement)[0]
+        except Exception as error:
+            raise self._database.explain(error) from error
 
     def execute(self, *statements: ClauseElement) -> int:
         """Run statements in one transaction; return how many rows changed once that is durable.
 
         They share the writer's next commit, so a transaction is a list of statements and never stays open.
         """
-        count: int = self._write(lambda connection: sum(_run(connection, one)[1] for one in statements))
+        count: int = self._write(lambda connection: sum(self._run(connection, one)[1] for one in statements))
         return count
 
-    def _write(self, call: Callable[[apsw.Connection], Any]) -> Any:
+    def _write(self, call: Callable[[Any], Any]) -> Any:
         writer = self._database.writer
         return asyncio.run_coroutine_threadsafe(writer.run(call), writer.loop).result()
+
+    def _run(self, connection: Any, statement: ClauseElement) -> tuple[list[Row], int]:
+        dialect = self._database.core
+        compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+        ran = self._database.run(connection, str(compiled), _arguments(compiled))
+        converters = _converters(compiled, ran.names, dialect)
+        rows = [
+            {
+                name: convert(value) if convert else value
+                for name, convert, value in zip(ran.names, converters, row, strict=True)
+            }
+            for row in ran.rows
+        ]
+        return rows, ran.changed
 
 
 class AsyncSession:
@@ -174,35 +179,22 @@ class AsyncSession:
         return await asyncio.to_thread(self._session.execute, *statements)
 
 
-def _run(connection: apsw.Connection, statement: ClauseElement) -> tuple[list[Row], int]:
-    compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-    values: dict[str, Any] = {}
-    if isinstance(compiled, SQLCompiler):
-        processors = compiled._bind_processors  # as SQLAlchemy's own execution does
-        values = {
-            name: processors[name](value) if name in processors else value  # type: ignore[operator]
-            for name, value in compiled.construct_params().items()
-        }
-    before = connection.total_changes()
-    cursor = connection.execute(str(compiled), values)
-    try:
-        names = [column[0] for column in cursor.get_description()]
-    except apsw.ExecutionCompleteError:  # it returns no rows
-        names = []
-    converters = _converters(compiled, names)
-    rows = [
-        {
-            name: convert(value) if convert else value
-            for name, convert, value in zip(names, converters, row, strict=True)
-        }
-        for row in cursor
+def _arguments(compiled: Compiled) -> list[Any]:
+    if not isinstance(compiled, SQLCompiler):  # such as CREATE TABLE
+        return []
+    processors = compiled._bind_processors  # as SQLAlchemy's own execution does
+    params = compiled.construct_params()
+    return [
+        processors[name](params[name]) if name in processors else params[name]  # type: ignore[operator]
+        for name in compiled.positiontup or ()
     ]
-    return rows, connection.total_changes() - before
 
 
-def _converters(compiled: Compiled, names: Sequence[str]) -> Sequence[Callable[[Any], Any] | None]:
+def _converters(
+    compiled: Compiled, names: Sequence[str], dialect: Dialect
+) -> Sequence[Callable[[Any], Any] | None]:
     """Return what makes Python values of each column, such as of JSON and DateTime, as SQLAlchemy would."""
     columns = compiled._result_columns if isinstance(compiled, SQLCompiler) else []
     if [column.keyname for column in columns] != names:  # SQL written as text says nothing of types
         return [None] * len(names)
-    return [column.type._cached_result_processor(_DIALECT, None) for column in columns]
+    return [column.type._cached_result_processor(dialect, None) for column in columns]

@@ -2,6 +2,8 @@
 
 from taskmill.supervisor import Hopeless, SupervisorError
 
+ONLY_READS = "`query` only reads; to change rows, use `execute`"
+
 
 class DatabaseError(SupervisorError):
     """The database cannot be used as declared. The message names the mend."""
@@ -17,3 +19,9 @@ class DatabaseDamaged(DatabaseError):
 
 class DatabaseUnavailable(DatabaseError):
     """The database cannot write now, such as on a full disk. It goes on by itself once it can."""
+
+
+class DatabaseAway(DatabaseUnavailable):
+    """The server cannot be reached. Whoever holds the connections says so once, so others need not (`logs.py`)."""
+
+    said = True

@@ -5,25 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from shutil import disk_usage
+from time import perf_counter
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import apsw
 from msgspec import Meta, field
-from sqlalchemy import ClauseElement
+from sqlalchemy import ClauseElement, Dialect
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from taskmill.registry import Entry, EntryConfig
 from taskmill.sql import access
-from taskmill.sql.errors import DatabaseDamaged, DatabaseError, DatabaseUnavailable
+from taskmill.sql.database import Database, Ran
+from taskmill.sql.errors import ONLY_READS, DatabaseDamaged, DatabaseError, DatabaseUnavailable
 from taskmill.sql.ownership import Ownership
-from taskmill.sql.sqlite_file import SqliteTransactor, explain, open_reader, open_writer
+from taskmill.sql.signals import Signals
+from taskmill.sql.space import Space
+from taskmill.sql.sqlite_file import INCREMENTAL, SqliteTransactor, explain, open_reader, open_writer
 from taskmill.sql.writer import Writer
 from taskmill.supervisor import Context
 
@@ -64,40 +68,26 @@ class SqliteConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
     readers: Annotated[int, Meta(ge=1, le=64, description="Connections for reading.")] = 4
 
 
-class Transaction:
-    """What a call of :meth:`SqliteDatabase.write` works with: statements of SQLAlchemy Core, in one transaction."""
-
-    def __init__(self, database: SqliteDatabase, connection: apsw.Connection) -> None:
-        self._database = database
-        self._connection = connection
-
-    def fetch(self, statement: ClauseElement, **values: Any) -> list[Any]:
-        """Run a query, and return its rows as tuples."""
-        sql, arguments = self._database.bind(statement, values)
-        return self._connection.execute(sql, arguments).fetchall()
-
-    def change(self, statement: ClauseElement, **values: Any) -> int:
-        """Run an insert, update or delete; return how many rows it changed."""
-        sql, arguments = self._database.bind(statement, values)
-        self._connection.execute(sql, arguments)
-        return self._connection.changes()
-
-
-class SqliteDatabase:
-    """The database. Writes go through :attr:`writer`, reads through :meth:`read`, neither blocks the other."""
+class SqliteDatabase(Database):
+    """A file that one process has for itself."""
 
     kind: ClassVar[str] = "db.sql.sqlite"
     Config: ClassVar[type[EntryConfig]] = SqliteConfig
-
-    writer: Writer
+    dialect: ClassVar[str] = "sqlite"
+    shared: ClassVar[bool] = False
+    core: ClassVar[Dialect] = _DIALECT
+    readers_field: ClassVar[str] = "readers"
 
     def __init__(self, entry: Entry[Any], context: Context) -> None:
         config: SqliteConfig = entry.config
         self.id = entry.id
         self._entry = entry
         self.path = MEMORY if config.file == MEMORY else str((context.data_dir / config.file).resolve())
+        self.place = self.path
         self.in_memory = self.path == MEMORY
-        self.killed = False  # the last process that had it open was killed
+        self.killed = False
+        self.clock_offset = 0.0
+        self.signals = Signals()
         self._config = config
         self._context = context
         self._ownership: Ownership | None = None
@@ -164,6 +154,39 @@ class SqliteDatabase:
         every = {**compiled.params, **values}
         return str(compiled), [every[name] for name in compiled.positiontup or ()]
 
+    def change(self, connection: apsw.Connection, sql: str, arguments: Sequence[Any]) -> int:
+        """In a call of the writer, change rows; return how many that were."""
+        connection.execute(sql, arguments)
+        return connection.changes()
+
+    def iterate(self, connection: apsw.Connection, sql: str, arguments: Sequence[Any]) -> Generator[Any]:
+        """In a call of :meth:`read`, give rows as they come."""
+        cursor = connection.execute(sql, arguments)
+        try:
+            yield from cursor
+        finally:
+            cursor.close()
+
+    def run(self, connection: apsw.Connection, sql: str, arguments: Sequence[Any]) -> Ran:
+        """In a call, run any statement."""
+        before = connection.total_changes()
+        cursor = connection.execute(sql, arguments)
+        try:
+            names = [column[0] for column in cursor.get_description()]
+        except apsw.ExecutionCompleteError:  # it returns no rows
+            names = []
+        rows = cursor.fetchall()
+        return Ran(names, rows, connection.total_changes() - before)
+
+    def explain(self, error: Exception) -> Exception:
+        """Turn an error of SQLite, in a call, into what is to be done about it; return any other as it is."""
+        if isinstance(error, apsw.ReadOnlyError):
+            return DatabaseError(ONLY_READS)
+        return explain(error, self.path) if isinstance(error, apsw.Error) else error
+
+    def serialize(self, connection: apsw.Connection, name: str) -> None:
+        """Do nothing: there is one writer."""
+
     async def read(self, call: Callable[[apsw.Connection], T]) -> T:
         """Run ``call(connection)`` on a connection that can only read, in a thread.
 
@@ -173,9 +196,29 @@ class SqliteDatabase:
             return await self.writer.run(call)
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, call)
 
-    async def write(self, call: Callable[[Transaction], T], then: Callable[[T], None] | None = None) -> T:
-        """Run ``call(transaction)`` within the next commit, in the writer's thread; see :meth:`Writer.run`."""
-        return await self.writer.run(lambda connection: call(Transaction(self, connection)), then)
+    async def measure(self) -> Space:
+        """Return the space that its file takes by its last commit."""
+
+        def call(connection: apsw.Connection) -> Space:
+            names = ("page_size", "page_count", "freelist_count", "auto_vacuum")
+            page_size, pages, free, vacuum = (connection.pragma(name) for name in names)
+            return Space(page_size, pages, free, vacuum == INCREMENTAL)
+
+        return await self.read(call)
+
+    async def give_back(self, pages: int) -> float:
+        """Cut so many free pages off the file; return the seconds for which that kept the writer busy.
+
+        What is in use at the file's end is moved. The file is cut by the checkpoint after it.
+        """
+
+        def call(connection: apsw.Connection) -> float:
+            began = perf_counter()
+            # It frees a page with each step of its cursor, so it is done only when all are fetched.
+            connection.execute(f"PRAGMA incremental_vacuum({pages:d})").fetchall()
+            return perf_counter() - began
+
+        return await self.writer.run(call)
 
     async def checkpoint(self) -> None:
         """Move the write-ahead log into the file soon, as far as readers let go of it; the file may get shorter."""
@@ -183,9 +226,18 @@ class SqliteDatabase:
         await self.writer.run(lambda _: None)
 
     @contextmanager
-    def reader(self, timeout: float | None = None) -> Iterator[apsw.Connection]:
-        """Borrow a read connection, in a thread. Raises queue.Empty if none is free within ``timeout`` seconds."""
-        connection = self._readers.get(timeout=timeout)
+    def reader(self, timeout: float | None = None) -> Iterator[Any]:
+        """Borrow a read connection, in a thread: None in memory, where the writer's is the only one.
+
+        Raises TimeoutError if none is free within ``timeout`` seconds.
+        """
+        if self.in_memory:
+            yield None
+            return
+        try:
+            connection = self._readers.get(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError from None
         try:
             yield connection
         finally:

@@ -4,47 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from taskmill.http import BadRequest, Exchange, FieldError, direct, parse_body, parse_query, problem
+from taskmill.http import (
+    Answer,
+    BadRequest,
+    Exchange,
+    FieldError,
+    Operation,
+    direct,
+    means,
+    parse_body,
+    parse_query,
+    problem,
+)
 from taskmill.queue import Slot, handoff
-from taskmill.sql import DatabaseError, Overloaded, SqliteDatabase, migrate
+from taskmill.sql import Database, DatabaseError, Overloaded, migrate
 from taskmill.tasks.control import dead_letter
 from taskmill.tasks.control.canary import Canary
 from taskmill.tasks.control.many import Done
 from taskmill.tasks.ids import from_text, to_text
+from taskmill.tasks.intake.submission import Submission
 from taskmill.tasks.lifecycle import STEPS
-from taskmill.tasks.model import TaskPage
+from taskmill.tasks.model import TaskDetails, TaskPage
+from taskmill.tasks.openapi import words
 from taskmill.tasks.retention import schema as retention_schema
 from taskmill.tasks.rows.schema import COMPONENT, MIGRATIONS
 from taskmill.tasks.schedules import schema as schedules
 from taskmill.tasks.service import TaskService
-from taskmill.tasks.view.filters import Filters, select, select_for_change
+from taskmill.tasks.view.filters import FILTERS, Filters, select, select_for_change
+
+Cursor = Annotated[str, means("`next` of the answer before, unchanged.", format="uuid")]
 
 
 class ListQuery(Filters):
     """The parameters of ``GET /tasks``."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
-    cursor: str | None = None
+    cursor: Cursor | None = None
 
 
 class ManyBody(Filters, kw_only=True, forbid_unknown_fields=True):
     """The body of ``POST /tasks/cancel``: the filters, and how much of it to do."""
 
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
-    cursor: str | None = None
-    dry_run: bool = False
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1_000_000), means("At most so many.")] | None = None
+    cursor: Cursor | None = None
+    dry_run: Annotated[bool, means("Only count them.")] = False
 
 
 class RetryBody(ManyBody, kw_only=True, forbid_unknown_fields=True):
     """The body of ``POST /tasks/retry``."""
 
-    canary: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None
+    canary: Annotated[int, msgspec.Meta(ge=1, le=100), means("First so many, to see how they go.")] | None = (
+        None
+    )
 
 
 class ManyAnswer(msgspec.Struct, omit_defaults=True):
@@ -60,7 +77,7 @@ class NoQuery(msgspec.Struct):
     """No parameters."""
 
 
-async def apply_migrations(*, database: SqliteDatabase) -> int:
+async def apply_migrations(*, database: Database) -> int:
     """Bring the database's tables up to date; the process behind ``app:migrate``."""
     await migrate(database, COMPONENT, MIGRATIONS)
     await migrate(database, dead_letter.COMPONENT, dead_letter.MIGRATIONS)
@@ -69,6 +86,29 @@ async def apply_migrations(*, database: SqliteDatabase) -> int:
     return 0
 
 
+class Health(msgspec.Struct):
+    """The answer of ``GET /healthz`` and ``GET /readyz``: all is well."""
+
+    status: Literal["ok"] = "ok"
+
+
+@Operation(
+    "Submit a task", words.TASKS,
+    headers={"Idempotency-Key": words.IDEMPOTENCY_KEY},
+    body=Annotated[Submission, msgspec.Meta(extra_json_schema=words.not_both("delay", "run_at"))],
+    examples={
+        "plain": {"action": "uppercase", "data": {"text": "hi"}},
+        "urgent": {"action": "uppercase", "data": {"text": "hi"}, "priority": 9, "expires_in": 60, "tags": ["demo"]},
+        "later": {"action": "sum", "data": {"numbers": [1, 2.5]}, "delay": 30, "key": "nightly"},
+    },
+    answers={202: words.SUBMITTED},
+    problems={
+        409: "A task with this unique key waits or runs, and its action takes no second.",
+        422: "The `Idempotency-Key` came with another body before.",
+        503: "`max_backlog` tasks wait or run, too much waits for the disk, the disk refuses, or the task would not "
+        "begin by its `start_by`.",
+    },
+)  # fmt: skip
 @direct
 def create_task(exchange: Exchange, *, tasks: TaskService) -> None:
     """``POST /tasks``."""
@@ -81,6 +121,9 @@ def process_task(slot: Slot, *, tasks: TaskService) -> None:
     tasks.worker.work(slot)
 
 
+@Operation(
+    "List tasks, newest first", words.TASKS, query=ListQuery, answers={200: Answer("A part of the list.", TaskPage)},
+)  # fmt: skip
 async def list_tasks(request: Request, *, tasks: TaskService) -> TaskPage:
     """``GET /tasks``: newest first, a page at a time."""
     query = parse_query(request.scope["query_string"], ListQuery)
@@ -88,6 +131,11 @@ async def list_tasks(request: Request, *, tasks: TaskService) -> TaskPage:
     return TaskPage(page, len(page), None if following is None else to_text(following))
 
 
+@Operation(
+    "Get a task, with its last attempts", words.TASKS, path=words.BY_ID,
+    answers={200: Answer("The task.", TaskDetails, links=words.by_id("$response.body#/id"))},
+    problems=words.NO_TASK,
+)  # fmt: skip
 async def get_task(request: Request, *, tasks: TaskService) -> Response | object:
     """``GET /tasks/{id}``."""
     parse_query(request.scope["query_string"], NoQuery)
@@ -98,6 +146,12 @@ async def get_task(request: Request, *, tasks: TaskService) -> Response | object
     return task
 
 
+@Operation(
+    "Cancel a task", words.TASKS, path=words.BY_ID,
+    description="One that runs is stopped.",
+    answers={200: Answer("The task, cancelled.", TaskDetails, links=words.by_id("$response.body#/id"))},
+    problems={**words.NO_TASK, **words.NOT_STORED, 409: "It has ended: only what has not can be cancelled."},
+)  # fmt: skip
 async def cancel_task(request: Request, *, tasks: TaskService) -> object:
     """``POST /tasks/{id}/cancel``."""
     return await _change(
@@ -105,6 +159,11 @@ async def cancel_task(request: Request, *, tasks: TaskService) -> object:
     )
 
 
+@Operation(
+    "Run a failed or cancelled task again", words.TASKS, path=words.BY_ID,
+    answers={200: Answer("The task, waiting again.", TaskDetails, links=words.by_id("$response.body#/id"))},
+    problems={**words.NO_TASK, **words.NOT_STORED, 409: "Only a failed or cancelled task can be run again."},
+)  # fmt: skip
 async def retry_task(request: Request, *, tasks: TaskService) -> object:
     """``POST /tasks/{id}/retry``."""
     return await _change(
@@ -112,6 +171,13 @@ async def retry_task(request: Request, *, tasks: TaskService) -> object:
     )
 
 
+@Operation(
+    "Cancel all tasks that pass the filters", words.TASKS,
+    body=words.some_of(ManyBody, FILTERS, STEPS["cancel"].sources),
+    examples={"how many": {"action": "uppercase", "dry_run": True}, "by tag": {"tag": "demo"}},
+    answers={200: Answer("How many were cancelled, or would be.", ManyAnswer)},
+    problems=words.NOT_STORED,
+)  # fmt: skip
 async def cancel_tasks(request: Request, *, tasks: TaskService) -> ManyAnswer:
     """``POST /tasks/cancel``: all that pass the filters."""
     parse_query(request.scope["query_string"], NoQuery)
@@ -123,6 +189,13 @@ async def cancel_tasks(request: Request, *, tasks: TaskService) -> ManyAnswer:
         return _answer(body, await tasks.many.cancel(selection, cursor_of(body.cursor), body.limit))
 
 
+@Operation(
+    "Run all tasks again that pass the filters", words.TASKS,
+    body=words.some_of(RetryBody, FILTERS, STEPS["redrive"].sources),
+    examples={"a few first": {"action": "uppercase", "status": "failed", "canary": 3}},
+    answers={200: Answer("How many wait again, or would.", ManyAnswer)},
+    problems=words.NOT_STORED,
+)  # fmt: skip
 async def retry_tasks(request: Request, *, tasks: TaskService) -> ManyAnswer:
     """``POST /tasks/retry``: all that pass the filters, a few of them first with ``canary``."""
     parse_query(request.scope["query_string"], NoQuery)
@@ -179,16 +252,21 @@ async def _missing(tasks: TaskService, id_: bytes | None) -> BadRequest:
     return BadRequest("No task has this id.", status=404)
 
 
-async def healthz(_: Request) -> dict[str, str]:
+@Operation("Is the process alive?", words.HEALTH, answers={200: Answer("It is, and its loop turns.", Health)})
+async def healthz(_: Request) -> Health:
     """``GET /healthz``: the process is alive and its loop turns."""
-    return {"status": "ok"}
+    return Health()
 
 
-async def readyz(_: Request, *, tasks: TaskService) -> Response | dict[str, str]:
+@Operation(
+    "Can it accept tasks?", words.HEALTH, answers={200: Answer("It can.", Health)},
+    problems={503: "Something is missing, such as a disk that can be written: `detail` says what."},
+)  # fmt: skip
+async def readyz(_: Request, *, tasks: TaskService) -> Response | Health:
     """``GET /readyz``: 503 with what is missing where tasks cannot be accepted."""
     missing = await tasks.readiness()
     if not missing:
-        return {"status": "ok"}
+        return Health()
     body = problem(503, "; ".join(missing))
     return Response(body, 503, {"retry-after": "1"}, "application/problem+json")
 

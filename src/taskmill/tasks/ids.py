@@ -7,6 +7,7 @@ before it, also when the clock is set back and after a restart. No library promi
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from random import Random
 
 _VERSION = 7 << 76
@@ -15,9 +16,10 @@ _random = Random()  # noqa: S311 - an id is no secret
 
 
 class IdSource:
-    """Makes ids greater than ``floor``, the greatest id there is already."""
+    """Makes ids greater than ``floor``, the greatest id there is already. ``clock`` gives seconds since 1970."""
 
-    def __init__(self, floor: bytes = b"") -> None:
+    def __init__(self, floor: bytes = b"", clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock or time.time
         self._last = int.from_bytes(floor)
         self.now = 0  # what the clock said at the last id: milliseconds since 1970
 
@@ -27,7 +29,7 @@ class IdSource:
         The first of a millisecond is random below its 48 bits of time; those after it, and all while the
         clock is behind, count on from it by a random step.
         """
-        self.now = millisecond = int(time.time() * 1000)
+        self.now = millisecond = int(self._clock() * 1000)
         if millisecond > self._last >> 80:
             # The 62 random bits leave the top one free, so that counting on does not spill into the variant.
             self._last = millisecond << 80 | _VERSION | _VARIANT | _random.getrandbits(61)

@@ -52,6 +52,7 @@ STEPS: Final[Mapping[str, Step]] = {
     "fail": Step((_Q, _R), _F, "worker"),
     "retry": Step((_Q, _R), _S, "worker"),
     "release": Step((_R,), _Q, "shutdown"),
+    "reclaim": Step((_R,), _Q, "leader"),
     "expire": Step((_Q, _S), _F, "clock"),
     "cancel": Step((_Q, _S, _R), _X, "client"),
     "redrive": Step((_F, _X), _Q, "client"),

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from taskmill.http import means
 from taskmill.tasks.ids import to_text
-from taskmill.tasks.lifecycle import Status
+from taskmill.tasks.lifecycle import STATUS_WORDS, Status
 
 NULL = msgspec.Raw(b"null")
+
+# What the texts of the API hold, for its OpenAPI document. They are written here and never read, so nothing is checked.
+Id = Annotated[str, means("A UUIDv7.", format="uuid")]
+Time = Annotated[str, means("RFC 3339, UTC, milliseconds.", format="date-time")]
+StatusWord = Annotated[str, means("See the life of a task.", enum=list(STATUS_WORDS))]
+Result = Annotated[
+    msgspec.Raw,
+    means(
+        'What the action returned: a mapping as it is, all else as `{"output": …}`. Null until completed.',
+        type=["object", "null"],
+    ),
+]
 
 
 class TaskError(msgspec.Struct):
@@ -19,7 +32,7 @@ class TaskError(msgspec.Struct):
 
     type: str
     message: str
-    at: str
+    at: Time
     traceback: str = ""
 
 
@@ -28,26 +41,26 @@ class ShownError(msgspec.Struct):
 
     type: str
     message: str
-    at: str
+    at: Time
 
 
 class Attempt(msgspec.Struct):
     """One attempt that has ended; ``error`` is null where it went well."""
 
     attempt: int
-    started_at: str | None
-    ended_at: str
+    started_at: Time | None
+    ended_at: Time
     error: TaskError | None
 
 
 class Task(msgspec.Struct, kw_only=True):
     """A task, as ``GET /tasks`` lists it."""
 
-    id: str
+    id: Id
     action: str
-    data: msgspec.Raw
-    status: str
-    result: msgspec.Raw
+    data: Annotated[msgspec.Raw, means("As it was submitted.")]
+    status: StatusWord
+    result: Result
     error: ShownError | None
     queue: str
     priority: int
@@ -57,11 +70,11 @@ class Task(msgspec.Struct, kw_only=True):
     attempt: int
     max_attempts: int
     timeout: float | None
-    created_at: str
-    run_at: str | None
-    expires_at: str | None
-    started_at: str | None
-    finished_at: str | None
+    created_at: Time
+    run_at: Time | None
+    expires_at: Time | None
+    started_at: Time | None
+    finished_at: Time | None
 
 
 class TaskDetails(Task, kw_only=True):
@@ -75,7 +88,7 @@ class TaskPage(msgspec.Struct):
 
     tasks: list[Task]
     count: int
-    next: str | None
+    next: Annotated[str, means("The `cursor` of the part after this one.")] | None
 
 
 _shown_error = msgspec.json.Decoder(ShownError)
@@ -104,7 +117,7 @@ def details(row: Sequence[Any], attempts: Sequence[Sequence[Any]]) -> TaskDetail
 def _fields(row: Sequence[Any]) -> dict[str, Any]:
     (
         id_, action, queue, data, status, attempt, max_attempts, created, started, finished, result, error,
-        _rank, priority, run_at, expires_at, timeout, key, fair_key, _limit_key, tags,
+        _rank, priority, run_at, expires_at, timeout, key, fair_key, _limit_key, tags, _node,
     ) = row  # fmt: skip
     return {
         "id": to_text(id_),

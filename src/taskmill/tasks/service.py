@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, field
 
@@ -12,9 +12,17 @@ from taskmill.process.pool import WorkerPool
 from taskmill.process.source_check import check_source
 from taskmill.queue import Queue
 from taskmill.registry import Entry, EntryConfig, Mistake, reference
-from taskmill.sql import DatabaseError, Overloaded, SqliteDatabase
+from taskmill.sql import Database, DatabaseError, Overloaded
 from taskmill.supervisor import Context
 from taskmill.tasks.actions.catalog import Catalog
+from taskmill.tasks.cluster import topics
+from taskmill.tasks.cluster.beat import Details
+from taskmill.tasks.cluster.cluster import Cluster
+from taskmill.tasks.cluster.duties import Duty
+from taskmill.tasks.cluster.following import Following
+from taskmill.tasks.cluster.nodes import Nodes
+from taskmill.tasks.cluster.sweep import Sweep
+from taskmill.tasks.cluster.turnover import Turnover
 from taskmill.tasks.control.control import Control
 from taskmill.tasks.control.dead_letter import DeadLetters
 from taskmill.tasks.control.many import Many
@@ -55,6 +63,13 @@ class TaskServiceConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
     actions: Annotated[
         list[str], Meta(description="Sources of actions: `file://actions.py`, or a module `package.module`.")
     ] = field(default_factory=list)
+    only: Annotated[
+        Literal["http", "workers"] | None,
+        Meta(
+            description="What this process does of it, where several share the database: `http` takes tasks in, "
+            "`workers` runs them. `null`: both. `taskmill run --only` sets it."
+        ),
+    ] = None
     ageing: Annotated[
         Duration,
         Meta(description="After waiting so long, a task is as urgent as a new one of the next priority."),
@@ -107,59 +122,53 @@ class TaskService:
         self.catalog.load(self._config.actions, self._directory)
         pool = self._context.get(self._config.host, ProcessHost).pool
         pool.preload(self.catalog.isolated())
-        database = self._context.get(self._config.database, SqliteDatabase)
+        database = self._context.get(self._config.database, Database)  # type: ignore[type-abstract]
         self.reader = Reader(database)
         newest = await self.reader.newest_id()
-        self._build(database, pool, IdSource(newest))
+        if database.shared:
+            self.catalog.rank_all()
+        self._build(database, pool, newest)
         self._started = True
         self._watchdog.start()
-        await self.control.restore_pauses()
-        await self.traffic.resume(newest, database.killed)
-        await self.scheduler.start(self.declared_schedules)
-        self.retention.start()
+        await self.control.follow_pauses()
+        if database.shared:  # the leader does it, too, and anybody may lead
+            await self.scheduler.prepare(self.declared_schedules)
+        await self.cluster.start()
         self.backlog.start()
-        if self.store.dead_letters is not None:
-            self.store.dead_letters.start()
         self.traffic.look_again()
 
     async def stop(self) -> None:
         """Break off what still runs; its tasks run again at the next start."""
         if not self._started:
             return
-        await self.scheduler.stop()
-        await self._alarm.stop()
+        await self.cluster.stop_duties()
         await self.backlog.stop()
-        await self.retention.stop()
         await self.intake.stop()
         self.limits.stop()
         for dispatcher in self.dispatchers.values():
             await dispatcher.stop()
         await self.worker.stop()
         self.traffic.stop()
-        if self.store.dead_letters is not None:
-            await self.store.dead_letters.stop()
+        await self.cluster.stop()
         self._watchdog.stop()
 
-    def _build(self, database: SqliteDatabase, pool: WorkerPool, ids: IdSource) -> None:
+    def _build(self, database: Database, pool: WorkerPool, newest: bytes) -> None:
         """Make the parts and join them. None of them does anything yet."""
         config, reader, catalog, dispatchers = self._config, self.reader, self.catalog, self.dispatchers
         queues = [self._context.get(id_, Queue) for id_ in (config.queue, *config.queues)]
         own = queues[0].name
         placing = Placing(dispatchers, own, config.ageing)
+        self.nodes = Nodes(database, config.only, self._details, lambda: self.cluster.may_lead)
         self.backlog = Backlog(config.max_backlog, reader.unended)
-        self.traffic = traffic = Traffic(reader, catalog, dispatchers, placing, self.backlog, own)
+        self.cluster = cluster = Cluster(database, self.nodes, queues, catalog)
+        self.traffic = traffic = Traffic(
+            reader, catalog, dispatchers, placing, self.backlog, own, cluster.paused, cluster.ahead
+        )
         self.limits = Limits(reader, dispatchers, traffic.end_for_limit)
         strays = Strays(database, catalog, traffic.due)
         for queue in queues:
-            dispatchers[queue.name] = Dispatcher(
-                reader,
-                queue,
-                catalog,
-                self.limits,
-                dropped=traffic.dropped,
-                let_go=traffic.follow,
-                strays=strays,
-            )
+            dispatchers[queue.name] = self._dispatcher(queue, strays)
+        ids = IdSource(newest, cluster.now) if database.shared else IdSource(newest)
         self.intake = Intake(catalog, ids, placing, dispatchers, own, self.backlog)
         self.store = Store(
             database,
@@ -168,6 +177,7 @@ class TaskService:
             traffic.finished,
             traffic.scheduled,
             put_off=traffic.ended,
+            node=(lambda: self.nodes.id) if database.shared else None,
         )
         self.store.dead_letters = self._dead_letters(database, queues)
         self.worker = Worker(
@@ -179,7 +189,15 @@ class TaskService:
             paused=traffic.paused,
             take_back=traffic.take_back,
         )
-        self._alarm = Alarm(self.store, reader, traffic.due, traffic.expired, self.worker.has)
+        self._alarm = Alarm(
+            self.store,
+            reader,
+            traffic.due,
+            traffic.expired,
+            self.worker.has,
+            ahead=cluster.ahead,
+            elsewhere=cluster.send(topics.DUE),
+        )
         self.line = Line(database, dispatchers, self.limits)
         self.intake.connect(self.store, self._alarm, Admission(self.line, reader, dispatchers))
         self.control = Control(
@@ -189,11 +207,71 @@ class TaskService:
         self.listing = Listing(reader)
         self.many = Many(reader, self.listing, self.control)
         self.overview = Overview(reader, dispatchers, placing, own)
-        self.scheduler = Scheduler(database, Tasks(catalog, ids, placing, dispatchers, self.intake))
+        tasks = Tasks(catalog, ids, placing, dispatchers, self.intake)
+        self.scheduler = Scheduler(database, tasks, cluster.clock)
         self.retention = Retention(database, config.keep, config.max_size, config.tombstones)
         self._watchdog = Watchdog()
+        self._join(database, newest)
 
-    def _dead_letters(self, database: SqliteDatabase, queues: Sequence[Queue]) -> DeadLetters | None:
+    def _dispatcher(self, queue: Queue, strays: Strays) -> Dispatcher:
+        cluster = self.cluster
+        way = cluster.ways.get(queue.name)
+        relay = None if way is None else way.relay
+        return Dispatcher(
+            self.reader,
+            queue,
+            self.catalog,
+            self.limits,
+            dropped=self.traffic.dropped,
+            let_go=self.traffic.follow,
+            strays=strays,
+            outlet=relay,
+            elsewhere=cluster.send(topics.PLAIN),
+            ahead=cluster.ahead,
+            others=cluster.stand_in(queue.name),
+        )
+
+    def _join(self, database: Database, newest: bytes) -> None:
+        """Join the parts to those of other nodes."""
+        cluster, traffic, letters = self.cluster, self.traffic, self.store.dead_letters
+        if database.shared:
+            traffic.ways = cluster.ways
+            for dispatcher in self.dispatchers.values():
+                dispatcher.rest()  # until this node leads
+        turnover = Turnover(
+            self.reader,
+            traffic,
+            self.dispatchers,
+            cluster.ways,
+            self.worker,
+            self._alarm,
+            self.limits,
+            self.backlog,
+        )
+        sweep = Sweep(database, self.nodes, turnover.returned, turnover.lost, letters)
+        following = Following(
+            self.reader,
+            self.nodes,
+            turnover.in_hand,
+            turnover.let_go,
+            self.control.follow_pauses,
+            self.scheduler.soon,
+        )
+
+        duties = [
+            Duty(lambda: self.scheduler.start(self.declared_schedules), self.scheduler.stop),
+            Duty(self.retention.start, self.retention.stop),
+            *([] if letters is None else [Duty(letters.start, letters.stop)]),
+            *cluster.others(self.reader, self.dispatchers, turnover, self._alarm, sweep, following),
+        ]
+        cluster.lead(turnover, lambda: traffic.resume(newest, database.killed), self._alarm, duties)
+
+    def _details(self) -> Details:
+        """Tell what the other nodes see of this one."""
+        consumers = {name: dispatcher.consumers for name, dispatcher in self.dispatchers.items()}
+        return Details(self.catalog.names(), consumers, len(self.worker.running))
+
+    def _dead_letters(self, database: Database, queues: Sequence[Queue]) -> DeadLetters | None:
         targets = {
             queue.name: self._context.get(queue.dead_letter, Queue).channel
             for queue in queues
@@ -211,4 +289,4 @@ class TaskService:
                 await self.store.database.probe()
             except (DatabaseError, Overloaded) as error:
                 return [str(error)]
-        return []
+        return self.cluster.problems()

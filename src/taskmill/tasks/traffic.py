@@ -8,8 +8,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic, time
 from typing import Any
 
-from taskmill.tasks.actions.catalog import Catalog
+from taskmill.tasks.actions.catalog import Catalog, Registered
 from taskmill.tasks.actions.failure import Failure
+from taskmill.tasks.cluster import topics
+from taskmill.tasks.cluster.unknown import UNKNOWN
+from taskmill.tasks.cluster.way import Way
 from taskmill.tasks.control.control import Cancelled, Control
 from taskmill.tasks.dispatch.alarm import Alarm
 from taskmill.tasks.dispatch.dispatcher import Dispatcher
@@ -33,7 +36,8 @@ class Traffic:
 
     ``own`` is the name of the service's own queue, where plain tasks are. ``dropped`` holds the keys of tasks that
     have ended as rows, such as by being cancelled, and may still be on their way to a worker; ``paused`` the
-    names of queues.
+    names of queues. ``ways`` holds, where several nodes share the rows, what is out of each queue, and ``ahead``
+    tells by how many seconds their clock is before this node's.
     """
 
     def __init__(
@@ -44,15 +48,19 @@ class Traffic:
         placing: Placing,
         backlog: Backlog,
         own: str,
+        paused: set[str] | None = None,
+        ahead: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.dropped: set[bytes] = set()
-        self.paused: set[str] = set()
+        self.paused: set[str] = set() if paused is None else paused
         self._reader = reader
         self._catalog = catalog
         self._dispatchers = dispatchers
         self._placing = placing
         self._backlog = backlog
         self._own = own
+        self._ahead = ahead
+        self.ways: Mapping[str, Way] = {}
         self._following: dict[bytes, Dispatchable] = {}  # to run again once their cancelled life has let go
         self._writing: set[asyncio.Task[None]] = set()
         self._look: asyncio.TimerHandle | None = None
@@ -104,8 +112,8 @@ class Traffic:
             )
             rows = [row for row in rows if self._strays.limit_of(row) is None]
         for row in rows:
-            registered = self._catalog.find(row[1])
-            if registered is None or row[5] not in self._dispatchers:
+            registered = self.find(row[1], row[5])
+            if registered is None:
                 logger.error(
                     "task of action %r waits: this application lacks it, or queue %r", row[1], row[5]
                 )
@@ -114,18 +122,27 @@ class Traffic:
         for queue, messages in ready.items():
             self._dispatchers[queue].committed_ranked(messages)
 
+    def find(self, action: str, queue: str) -> Registered | None:
+        """Return an action of a task in a queue, or a stand-in for one that other nodes may have; None otherwise."""
+        if queue not in self._dispatchers:
+            return None
+        way = self.ways.get(queue)
+        return self._catalog.find(action) or (UNKNOWN if way is not None and way.relay is not None else None)
+
     def retry(self, message: TaskMessage, failure: Failure) -> None:
         """Store that an attempt has failed and when the next one begins."""
         rest = failure.after
         if rest is None:
             rest = message.registered.action.options.backoff.rest(message.attempt)
-        run_at = int(time() * 1000 + rest * 1000)
+        run_at = int((time() + self._ahead() + rest) * 1000)
         priority = message.place.priority if message.place else 0
         self._store.retry(message, failure, run_at, self._placing.rank(run_at, priority))
 
     def redriven(self, rows: Sequence[Dispatchable]) -> None:
         """Dispatch tasks that had ended and are to run again; first the life that was cancelled lets go of them."""
         self._backlog.changed(len(rows))
+        if rows and self.ways:
+            self._store.database.signals.send(topics.QUEUED)
         fresh = []
         for row in rows:
             if row[0] in self.dropped or self._worker.has(row[0]):
@@ -146,7 +163,7 @@ class Traffic:
             message.ack()
             if message.place is not None:
                 plain -= 1
-                self._dispatchers[message.place.queue].settled(message)
+                self._settled(message.place.queue, message)
         if self.dropped:
             self.dropped.difference_update(message.key for message in messages)
         if self._following:
@@ -172,8 +189,8 @@ class Traffic:
         self._backlog.changed(-len(keys))
         for key in keys:
             self._reader.changes.note(key)
-            if any(dispatcher.has(key, ranked=True) for dispatcher in self._dispatchers.values()):
-                self.dropped.add(key)
+            for name in self._dispatchers:
+                self.drop(name, key, ranked=True)
 
     def cancelled(self, cancelled: Sequence[Cancelled]) -> None:
         """Stop tasks that have been cancelled as rows, wherever they are."""
@@ -181,11 +198,9 @@ class Traffic:
         for key, status, rank, queue, action in cancelled:
             self._following.pop(key, None)
             self._reader.changes.note(key)
-            dispatcher = self._dispatchers.get(queue)
-            if status == Status.SCHEDULED or dispatcher is None or self._catalog.find(action) is None:
+            if status == Status.SCHEDULED or self.find(action, queue) is None:
                 continue  # no message was made of it
-            if dispatcher.has(key, rank is not None):
-                self.dropped.add(key)
+            self.drop(queue, key, rank is not None)
         self._worker.cancel([one.key for one in cancelled])
 
     def take_back(self, message: TaskMessage) -> bool:
@@ -193,12 +208,39 @@ class Traffic:
         queue = self._own if message.place is None else message.place.queue
         if queue not in self.paused:
             return False
-        self._dispatchers[queue].take_back(message)
+        way = self.ways.get(queue)
+        if way is not None and way.claims is not None:
+            way.claims.take_back(message)
+        else:
+            self._dispatchers[queue].take_back(message)
         return True
 
     def end_for_limit(self, message: TaskMessage, why: str) -> None:
         """Cancel a task that its limit has no place for."""
         self._write_later(lambda: self._control.cancel_for_limit(message.key, why), "an end by a limit")
+
+    def _settled(self, queue: str, message: TaskMessage) -> None:
+        """Let go of a ranked task as it was handed out, if that was here."""
+        way = self.ways.get(queue)
+        drawn = message if way is None or way.claims is None else way.outstanding.pop(message.key)
+        if drawn is not None:
+            drawn.started_at = message.started_at
+            self._dispatchers[queue].settled(drawn)
+
+    def drop(self, queue: str, key: bytes, ranked: bool) -> None:
+        """Keep a task that has ended as a row from being started, wherever it is."""
+        dispatcher = self._dispatchers[queue]
+        way = self.ways.get(queue)
+        if way is not None:
+            if way.has_claimed(key):
+                self.dropped.add(key)
+                return
+            drawn = way.outstanding.pop(key)
+            if drawn is not None:
+                dispatcher.settled(drawn)
+                return
+        if dispatcher.has(key, ranked):
+            self.dropped.add(key)
 
     def _write_later(self, write: Callable[[], Awaitable[object]], what: str) -> None:
         task = asyncio.create_task(insist(write, what))

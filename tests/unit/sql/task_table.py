@@ -26,7 +26,7 @@ def filled() -> apsw.Connection:
     """Make a table of all sorts of tasks: two of three are plain, and most have ended."""
     connection = apsw.Connection(":memory:")
     for migration in schema.MIGRATIONS:
-        connection.execute(migration.sql)
+        connection.execute(migration.sql["sqlite"])
     with connection:
         for number in range(ROWS):
             if number % 3:

@@ -9,11 +9,11 @@ from opened import opened
 from sqlalchemy import LargeBinary, Table
 
 from taskmill.sql import DatabaseError, Migration, SqliteDatabase, migrate
-from taskmill.tasks.rows.schema import MIGRATIONS, attempt, idempotency, pause, task
+from taskmill.tasks.rows.schema import MIGRATIONS, attempt, idempotency, lease, node, pause, task
 
-ONE = Migration(1, "one", "CREATE TABLE one (id); INSERT INTO one VALUES (1)")
-TWO = Migration(2, "two", "CREATE TABLE two (id); INSERT INTO two VALUES (2)")
-BROKEN = Migration(3, "broken", "CREATE TABLE three (id); INSERT INTO nowhere VALUES (3)")
+ONE = Migration(1, "one", {"sqlite": "CREATE TABLE one (id); INSERT INTO one VALUES (1)"})
+TWO = Migration(2, "two", {"sqlite": "CREATE TABLE two (id); INSERT INTO two VALUES (2)"})
+BROKEN = Migration(3, "broken", {"sqlite": "CREATE TABLE three (id); INSERT INTO nowhere VALUES (3)"})
 
 
 async def _tables(database: SqliteDatabase) -> set[str]:
@@ -27,7 +27,12 @@ def test_what_is_missing_is_applied_in_order(tmp_path: Path) -> None:
             assert await migrate(database, "app", [ONE]) == 1
             assert await migrate(database, "app", [ONE]) == 0
             assert await migrate(database, "app", [ONE, TWO]) == 1
-            assert await migrate(database, "other", [Migration(1, "its own", "CREATE TABLE other (id)")]) == 1
+            assert (
+                await migrate(
+                    database, "other", [Migration(1, "its own", {"sqlite": "CREATE TABLE other (id)"})]
+                )
+                == 1
+            )
             assert {"one", "two", "other"} <= await _tables(database)
 
     asyncio.run(main())
@@ -67,12 +72,14 @@ def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("table", [task, attempt, idempotency, pause], ids=lambda table: table.name)
+@pytest.mark.parametrize(
+    "table", [task, attempt, idempotency, pause, node, lease], ids=lambda table: table.name
+)
 def test_a_table_is_the_sum_of_its_migrations(table: Table) -> None:
     """The statements know the same columns, in the same order, as the migrations make."""
     connection = apsw.Connection(":memory:")
     for migration in MIGRATIONS:
-        connection.execute(migration.sql)
+        connection.execute(migration.sql["sqlite"])
     made = [
         (name, kind, bool(not_null), bool(key))
         for _, name, kind, not_null, _, key in connection.execute(f"PRAGMA table_info({table.name})")
@@ -80,7 +87,7 @@ def test_a_table_is_the_sum_of_its_migrations(table: Table) -> None:
     declared = [
         (
             column.name,
-            "BLOB" if isinstance(column.type, LargeBinary) else str(column.type),
+            "BLOB" if isinstance(column.type, LargeBinary) else str(column.type).replace("BIGINT", "INTEGER"),
             not column.nullable,
             column.primary_key,
         )

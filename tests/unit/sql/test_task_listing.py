@@ -53,7 +53,7 @@ SHAPES = [
 def connection() -> Iterator[apsw.Connection]:
     connection = apsw.Connection(":memory:")
     for migration in MIGRATIONS:
-        connection.execute(migration.sql)
+        connection.execute(migration.sql["sqlite"])
     with connection:
         connection.executemany(INSERT, rows())
     yield connection

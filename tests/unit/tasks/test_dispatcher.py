@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from dispatching import Stage
 
-from taskmill.tasks.dispatch import dispatcher
+from taskmill.tasks.dispatch import window
 
 ONE_ACTION = """
 from taskmill import action
@@ -36,7 +36,7 @@ def finish_all(stage: Stage, count: int) -> None:
         stage.finish(1000)
     stage.settle()
     assert len(delivered(stage)) == count
-    assert stage.channel.depth() == 0
+    assert stage.channel.length() == 0
 
 
 def test_a_read_that_has_seen_a_commit_ends_after_its_report(stage: Stage) -> None:
@@ -110,7 +110,7 @@ def test_a_full_window_waits_for_a_consumer_instead_of_reading_again(stage: Stag
 
 
 def test_a_read_that_fails_is_tried_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "READ_PAUSE", 0.001)
+    monkeypatch.setattr(window, "READ_PAUSE", 0.001)
     stage.begin(1)
     stage.reader.failures = 3
     keys = stage.submit("a", ["1"] * 4)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from taskmill.tasks.dispatch import dispatcher, limits
+from taskmill.tasks.dispatch import limits, window
 from taskmill.tasks.dispatch.edge import place_of
 from taskmill.tasks.ids import time_in
 from taskmill.tasks.lifecycle import ENDED, Status
@@ -96,8 +96,8 @@ class DispatcherMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(dispatcher, "READ_AT_ONCE", 5)
-        self.patch.setattr(dispatcher, "READ_PAUSE", 0.001)
+        self.patch.setattr(window, "READ_AT_ONCE", 5)
+        self.patch.setattr(window, "READ_PAUSE", 0.001)
         self.patch.setattr(limits, "READ_PAUSE", 0.001)
         self.patch.setattr(limits, "PARKED", 3)
         self.directory = TemporaryDirectory()
@@ -248,12 +248,12 @@ class DispatcherMachine(RuleBasedStateMachine):
         if not self.length:
             return
         stage = self.stage
-        assert stage.channel.depth() <= self.length
+        assert stage.channel.length() <= self.length
         assert stage.reader.read_bytes < MAX_BYTES + 60
         ranked = stage.dispatcher._ranked
         assert len(ranked.waiting) <= 2 * self.length + self.resumed
         parked = len(LIMITS) * 3 + self.resumed
-        assert len(ranked.known) <= len(ranked.waiting) + stage.channel.depth() + parked
+        assert len(ranked.known) <= len(ranked.waiting) + stage.channel.length() + parked
         assert len(stage.dispatcher._plain) <= self.length
 
     def teardown(self) -> None:
@@ -281,7 +281,7 @@ class DispatcherMachine(RuleBasedStateMachine):
         for key, status in stage.statuses().items():
             assert status == Status.COMPLETED or (key in self.cancelled and status == Status.CANCELLED)
         assert not stage.hand.held
-        assert stage.channel.depth() == 0
+        assert stage.channel.length() == 0
         assert stage.channel.room() == stage.channel.capacity
         assert not stage.dispatcher._ranked.known
         assert not stage.dispatcher._ranked.waiting

@@ -7,7 +7,7 @@ from time import time
 import pytest
 from dispatching import Stage
 
-from taskmill.tasks.dispatch import dispatcher, limits
+from taskmill.tasks.dispatch import limits, window
 from taskmill.tasks.lifecycle import Status
 
 ACTIONS = """
@@ -61,7 +61,7 @@ def parked(stage: Stage) -> int:
 
 
 def check_nothing_is_remembered(stage: Stage) -> None:
-    assert stage.channel.depth() == 0
+    assert stage.channel.length() == 0
     assert not stage.dispatcher._ranked.known
     assert not stage.service.traffic.dropped
     assert not stage.service.traffic._following
@@ -146,7 +146,7 @@ def test_a_plain_task_that_is_a_row_holds_up_ranked_ones_behind_it(stage: Stage)
 def test_plain_tasks_are_found_behind_any_number_of_ranked_ones_in_bounded_reads(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "READ_AT_ONCE", 5)
+    monkeypatch.setattr(window, "READ_AT_ONCE", 5)
     stage.begin(100)
     ranked = stage.submit("a", ["1" * 90] * 40, rank=now() + 60_000)
     plain = stage.submit("a", ["1"])
@@ -342,7 +342,7 @@ def test_what_is_taken_back_waits_in_its_place(stage: Stage) -> None:
     held, stage.hand.held = stage.hand.held, []
     for message in held[::-1]:
         stage.call(lambda message=message: stage.service.traffic.take_back(message))  # type: ignore[misc]
-    assert stage.channel.depth() == 0
+    assert stage.channel.length() == 0
     stage.allow(0)
     stage.run(stage.service.control.resume("tasks"))
     stage.hand.delivered.clear()

@@ -264,7 +264,7 @@ class LifeMachine(RuleBasedStateMachine):
         assert not stuck, "a task never ends"
         note(f"remembered: {[to_text(key) for key in life.service.traffic.dropped]}")
         assert not life.service.traffic.dropped, "a cancelled task is remembered for ever"
-        assert life.driver._channels["tasks"].depth() == 0
+        assert life.driver._channels["tasks"].length() == 0
 
 
 def check_attempts(task: dict[str, Any]) -> None:

@@ -10,17 +10,20 @@ import pytest
 from sqlalchemy import Insert, Update
 from sqlalchemy.dialects import sqlite
 
+from taskmill.tasks.cluster import sweep_statements
 from taskmill.tasks.lifecycle import STEPS, WAITING, Status
 from taskmill.tasks.rows import steps
 from taskmill.tasks.rows.schema import MIGRATIONS, task
 
 KEY, OTHER = b"\x01" * 16, b"\x02" * 16
+NODE = b"\x03" * 16
 COLUMNS = [column.name for column in task.columns]
 NUMBERS = range(4)  # attempts, in the row and in what comes
 
 UPDATES: Mapping[str, Update] = {
     "due": steps.DUE, "start": steps.START, "complete": steps.COMPLETE, "fail": steps.FAIL, "retry": steps.RETRY,
     "release": steps.RELEASE, "expire": steps.EXPIRE, "cancel": steps.CANCEL, "redrive": steps.REDRIVE,
+    "reclaim": sweep_statements.RECLAIM,
 }  # fmt: skip
 ENDS = ("complete", "fail", "retry")  # of an attempt
 
@@ -36,9 +39,9 @@ class Table:
         self.connection.execute("DELETE FROM attempt")
         for key in (KEY, OTHER):
             self.connection.execute(
-                "INSERT INTO task (id, action, queue, data, status, attempt, max_attempts, created_at, rank, run_at)"
-                " VALUES (?, 'a', 'tasks', '{}', ?, ?, 3, 0, 5, 7)",
-                (key, status.value, attempt),
+                "INSERT INTO task (id, action, queue, data, status, attempt, max_attempts, created_at, rank, run_at,"
+                " node) VALUES (?, 'a', 'tasks', '{}', ?, ?, 3, 0, 5, 7, ?)",
+                (key, status.value, attempt, NODE),
             )
 
     def rows(self) -> dict[bytes, dict[str, Any]]:
@@ -51,6 +54,7 @@ class Table:
             "id_": KEY, "attempt_": attempt, "before_": attempt - 1, "counted_": attempt, "number_": attempt,
             "task_id_": KEY, "started_at_": 11, "ended_at_": 13, "finished_at_": 13, "result_": '{"output":1}',
             "error_": '{"type":"E"}', "rank_": 17, "run_at_": 19, "max_attempts_": 23, "data_": '{"new":1}',
+            "node_": NODE,
         }  # fmt: skip
         named = {**compiled.params, **values}
         self.connection.execute(str(compiled), [named[name] for name in compiled.positiontup or ()])
@@ -61,7 +65,7 @@ class Table:
 def table() -> Iterator[Table]:
     connection = apsw.Connection(":memory:")
     for migration in MIGRATIONS:
-        connection.execute(migration.sql)
+        connection.execute(migration.sql["sqlite"])
     yield Table(connection)
     connection.close()
 
@@ -72,7 +76,7 @@ def may(name: str, status: Status, stored: int, attempt: int) -> bool:
         return False
     if name == "start":
         return stored == attempt - 1
-    if name == "release":
+    if name in ("release", "reclaim"):
         return stored == attempt
     if name in ENDS:
         return stored == (attempt if status is Status.RUNNING else attempt - 1)
@@ -135,7 +139,8 @@ def test_what_each_step_stores(table: Table) -> None:
         "retry": {"attempt": 2, "started_at": 11, "error": '{"type":"E"}', "rank": 17, "run_at": 19},
         "release": {"attempt": 1}, "expire": {"finished_at": 13, "error": '{"type":"E"}'},
         "cancel": {"finished_at": 13, "error": '{"type":"E"}'},
-        "redrive": {"max_attempts": 23, "finished_at": None, "rank": 17, "run_at": None},
+        "redrive": {"max_attempts": 23, "finished_at": None, "rank": 17, "run_at": None, "node": None},
+        "reclaim": {"node": None},
     }  # fmt: skip
     assert stored.keys() == UPDATES.keys()
     for name, values in stored.items():

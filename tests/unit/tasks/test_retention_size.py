@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from retaining import DAY, fetch, history, ids, mixed, now, row, store, task_id, until
 
-from taskmill.sql.space import measure
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.retention.retention import SPARE, Keep, Retention
 
@@ -21,9 +20,9 @@ def test_beyond_its_size_the_oldest_ended_tasks_go_first(tmp_path: Path) -> None
             before = sorted(await ids(database))
             waiting = row(now() - 3 * DAY, None, Status.QUEUED)
             await store(database, [waiting])
-            assert (await measure(database)).used > 6 * MIB
+            assert (await database.measure()).used > 6 * MIB
             await Retention(database, FOR_EVER, max_size=4 * MIB).round()
-            assert 3.5 * MIB < (await measure(database)).used <= 4 * MIB
+            assert 3.5 * MIB < (await database.measure()).used <= 4 * MIB
             left = sorted(await ids(database))
             assert left[0] == waiting[0]
             assert left[1:] == before[-len(left) + 1 :]  # whatever their status
@@ -53,7 +52,7 @@ def test_tombstones_give_way_to_tasks_that_are_younger(tmp_path: Path) -> None:
             stones = [(task_id(at - 30 * DAY, number), at - 20 * DAY + number) for number in range(60_000)]
             await database.writer.run(lambda connection: connection.executemany(sql, stones) and None)
             await store(database, mixed(1_000, at - 2 * DAY, at - 1000))
-            used = (await measure(database)).used
+            used = (await database.measure()).used
             await Retention(database, FOR_EVER, max_size=used - MIB, tombstones=90 * 86_400.0).round()
             assert await ids(database, "tombstone") == set()
             assert len(await ids(database)) == 1_000
@@ -84,10 +83,10 @@ def test_the_file_gets_shorter(tmp_path: Path) -> None:
             await store(database, mixed(200_000, now() - 60 * DAY, now() - 40 * DAY))
             await store(database, mixed(2_000, now() - DAY, now() - 1000))
             await database.checkpoint()
-            full = (await measure(database)).pages * 4096
+            full = (await database.measure()).pages * 4096
             retention = Retention(database, Keep(), tombstones=86_400.0)
             await retention.round()
-            space = await measure(database)
+            space = await database.measure()
             assert len(await ids(database)) == 2_000
             assert space.free <= max(2 * SPARE, space.pages // 10)
             await until(
@@ -109,7 +108,7 @@ def test_a_few_free_pages_are_left_for_what_comes_next(tmp_path: Path) -> None:
             await store(database, mixed(5_000, now() - 60 * DAY, now() - 40 * DAY))
             retention = Retention(database, Keep())
             await retention.round()
-            space = await measure(database)
+            space = await database.measure()
             assert 100 < space.free <= 2 * SPARE
             assert retention.vacuum.steps == 0
 

@@ -81,7 +81,7 @@ def test_the_task_queue_must_be_one(tmp_path: Path) -> None:
 def test_a_table_is_the_sum_of_its_migrations(table: Table) -> None:
     connection = apsw.Connection(":memory:")
     for migration in MIGRATIONS:
-        connection.execute(migration.sql)
+        connection.execute(migration.sql["sqlite"])
     made = [
         (name, kind, bool(not_null), bool(key))
         for _, name, kind, not_null, _, key in connection.execute(f"PRAGMA table_info({table.name})")

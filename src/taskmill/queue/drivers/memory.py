@@ -70,7 +70,7 @@ class MemoryDriver:
 
 
 class MemoryChannel:
-    """One queue in memory; see :class:`taskmill.queue.drivers.base.Channel`."""
+    """One queue in memory; see :class:`taskmill.queue.drivers.base.Window`."""
 
     def __init__(self, name: str, config: MemoryConfig, redelivery: Callable[[int], float]) -> None:
         self._name = name
@@ -81,7 +81,7 @@ class MemoryChannel:
         self._length = 0  # waiting, held, running, or resting after a nack
         self._bytes = 0
         self._publishers: deque[_Publisher] = deque()  # wait for room, in the order of their coming
-        self._timers: set[asyncio.TimerHandle] = set()
+        self._timers: dict[asyncio.TimerHandle, Message] = {}  # of the messages that rest
         self._pumping = False
         self._source: Callable[[int], Sequence[Message]] | None = None
         self._closed = False
@@ -178,9 +178,28 @@ class MemoryChannel:
         self._bytes += sum(map(_size, messages))
         return messages
 
-    def depth(self) -> int:
+    def length(self) -> int:
         """How many messages are waiting, held, running or resting."""
         return self._length
+
+    async def depth(self) -> int:
+        """How many messages are waiting or resting."""
+        return len(self._waiting) + len(self._timers)
+
+    async def purge(self) -> None:
+        """Drop every message that waits or rests, and let those in that wait for room."""
+        dropped = [*self._waiting, *self._timers.values()]
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        self._waiting.clear()
+        self._length -= len(dropped)
+        self._bytes -= sum(map(_size, dropped))
+        self._admit()
+
+    def problem(self) -> str | None:
+        """Why messages do not move: nothing can be wrong with memory, unless the driver has stopped."""
+        return str(self._stopped()) if self._closed else None
 
     def receivers(self) -> int:
         """How many receivers have subscribed."""
@@ -229,12 +248,12 @@ class MemoryChannel:
         loop = asyncio.get_running_loop()
 
         def again() -> None:
-            self._timers.discard(timer)
+            del self._timers[timer]
             self._waiting.append(message)
             self.pump()
 
         timer = loop.call_later(self._redelivery(message.deliveries), again)
-        self._timers.add(timer)
+        self._timers[timer] = message
 
     def _admit(self) -> None:
         """Take from those that wait for room, strictly in turn: nobody overtakes one whose message is large."""

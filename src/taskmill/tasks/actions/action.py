@@ -6,12 +6,16 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
-from typing import Any, Generic, ParamSpec, TypeVar, Unpack, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, get_type_hints, overload
 
 import msgspec
 from msgspec.structs import asdict
 
 from taskmill.tasks.actions.options import Declared, Options
+from taskmill.tasks.actions.submitting import Submittable, WithOptions, arguments, submission_of
+
+if TYPE_CHECKING:
+    from taskmill.client import Submission, SubmitOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,8 +36,8 @@ class ResultError(Exception):
     """What an action returned cannot be stored; the text says why."""
 
 
-class Action(Generic[P, R]):
-    """A function that tasks run, and how they run it. Calling it calls the function.
+class Action(Submittable[P, R]):
+    """A function that tasks run, and how they run it. Calling it calls the function; ``submit`` makes a task of it.
 
     ``data_type`` is what ``data`` must be: a struct of the function's parameters, or, for a function of one
     positional-only parameter, that parameter's own type.
@@ -64,6 +68,20 @@ class Action(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself."""
         return self.function(*args, **kwargs)
+
+    def with_options(self, **options: Unpack[SubmitOptions]) -> WithOptions[P, R]:
+        """Give options to a task of it: `uppercase.with_options(delay="10s").submit(text="hi")`."""
+        return WithOptions(self._with, options)
+
+    def _submission(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Submission[Any]:
+        return self._with(args, kwargs, {})
+
+    def _with(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: SubmitOptions) -> Submission[Any]:
+        if self.name == ANY:
+            raise ActionError("`*` takes any name and has none: write client.submit(name, data)")
+        given = arguments(self.function, args, kwargs)
+        data = next(iter(given.values())) if self._whole else given
+        return submission_of(self.function, self.name, data, options)
 
     def decode(self, data: bytes | str | msgspec.Raw) -> Any:
         """Decode and validate JSON ``data``; raise msgspec.ValidationError or msgspec.DecodeError."""

@@ -43,6 +43,11 @@ class Catalog:
                 if isinstance(value, Action):
                     self._add(value, FunctionRef(source, attribute, str(directory), ADAPTER))
 
+    def rank_all(self) -> None:
+        """Have every task take a place of its own: there are no plain ones where several nodes share the rows."""
+        for registered in self._actions.values():
+            registered.plain = False
+
     def find(self, name: str) -> Registered | None:
         """Return the action of that name, or the one that takes any name, or None."""
         return self._actions.get(name) or self._actions.get(ANY)
@@ -50,6 +55,11 @@ class Catalog:
     def names(self) -> list[str]:
         """Return every name, sorted."""
         return sorted(self._actions)
+
+    def actions(self) -> list[Action[Any, Any]]:
+        """Return every action, in the order of their names; the one that takes any name last."""
+        found = [one.action for one in self._actions.values()]
+        return sorted(found, key=lambda action: (action.name == ANY, action.name))
 
     def isolated(self) -> list[FunctionRef]:
         """Return the actions that run in worker processes."""

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from taskmill.sql import SqliteDatabase, Transaction
+from taskmill.sql import Database, Transaction
 from taskmill.tasks.actions.catalog import Catalog
+from taskmill.tasks.cluster import topics
 from taskmill.tasks.dispatch.dispatcher import Dispatcher
 from taskmill.tasks.intake.placing import Placing
 from taskmill.tasks.intake.turns import fair_rank
@@ -38,7 +39,7 @@ class Control:
 
     def __init__(
         self,
-        database: SqliteDatabase,
+        database: Database,
         catalog: Catalog,
         dispatchers: Mapping[str, Dispatcher],
         placing: Placing,
@@ -69,7 +70,10 @@ class Control:
             ]
             return [one for one in found if transaction.change(steps.CANCEL, id_=one.key, **values)]
 
-        return [one.key for one in await self._database.write(call, self._cancelled)]
+        cancelled = [one.key for one in await self._database.write(call, self._cancelled)]
+        if cancelled:
+            self._database.signals.send(topics.CANCEL)
+        return cancelled
 
     async def cancel_for_limit(self, key: bytes, why: str) -> None:
         """Cancel a task that its action's limit has no place for."""
@@ -93,6 +97,7 @@ class Control:
             transaction.change(statements.PAUSE, **values)
 
         await self._database.write(call, lambda _: self._hold(queue))
+        self._database.signals.send(topics.PAUSE)
 
     async def resume(self, queue: str) -> None:
         """Start tasks of a queue again."""
@@ -100,13 +105,18 @@ class Control:
             lambda transaction: transaction.change(statements.RESUME, queue_=queue),
             lambda _: self._let_go_on(queue),
         )
+        self._database.signals.send(topics.PAUSE)
 
-    async def restore_pauses(self) -> None:
-        """Keep those queues paused that were when the last run ended."""
-        rows = await self._database.write(lambda transaction: transaction.fetch(statements.PAUSED))
-        for (queue,) in rows:
-            if queue in self._dispatchers:
-                self._hold(queue)
+    async def follow_pauses(self) -> None:
+        """Take over which queues are paused by their rows: since the last run, or by another node."""
+        await self._database.write(lambda transaction: transaction.fetch(statements.PAUSED), self._mirror)
+
+    def _mirror(self, rows: Sequence[tuple[str]]) -> None:
+        paused = {queue for (queue,) in rows} & self._dispatchers.keys()
+        for queue in paused - self._paused:
+            self._hold(queue)
+        for queue in self._paused - paused:
+            self._let_go_on(queue)
 
     def _hold(self, queue: str) -> None:
         self._paused.add(queue)

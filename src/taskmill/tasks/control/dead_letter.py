@@ -32,7 +32,7 @@ from sqlalchemy import (
 
 from taskmill.queue import Message, QueueError, QueueFull
 from taskmill.queue.drivers.base import Channel
-from taskmill.sql import DatabaseUnavailable, Lane, Migration, SqliteDatabase, Transaction
+from taskmill.sql import MYSQL_TABLE, Database, DatabaseUnavailable, Lane, Migration, Transaction
 from taskmill.tasks.ids import to_text
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.model import ShownError, timestamp
@@ -63,16 +63,38 @@ MIGRATIONS = (
     Migration(
         1,
         "dead letters",
-        """
-        CREATE TABLE dead_letter (
-            number INTEGER PRIMARY KEY AUTOINCREMENT,
-            task_id BLOB NOT NULL,
-            queue TEXT NOT NULL,
-            attempt INTEGER NOT NULL,
-            error TEXT NOT NULL,
-            failed_at INTEGER NOT NULL
-        )
-        """,
+        {
+            "sqlite": """
+            CREATE TABLE dead_letter (
+                number INTEGER PRIMARY KEY AUTOINCREMENT,
+                task_id BLOB NOT NULL,
+                queue TEXT NOT NULL,
+                attempt INTEGER NOT NULL,
+                error TEXT NOT NULL,
+                failed_at INTEGER NOT NULL
+            )
+            """,
+            "postgresql": """
+                CREATE TABLE dead_letter (
+                    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+                    task_id bytea NOT NULL,
+                    queue text COLLATE "C" NOT NULL,
+                    attempt integer NOT NULL,
+                    error text NOT NULL,
+                    failed_at bigint NOT NULL
+                )
+            """,
+            "mysql": f"""
+                CREATE TABLE IF NOT EXISTS dead_letter (
+                    number BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+                    task_id VARBINARY(16) NOT NULL,
+                    queue VARCHAR(200) NOT NULL,
+                    attempt INT NOT NULL,
+                    error LONGTEXT NOT NULL,
+                    failed_at BIGINT NOT NULL
+                ) {MYSQL_TABLE}
+            """,
+        },
     ),
 )
 
@@ -127,7 +149,7 @@ class DeadLetter(Message):
 class DeadLetters:
     """Publishes failed tasks. ``targets`` are the channels to publish to, by the names of the tasks' queues."""
 
-    def __init__(self, database: SqliteDatabase, targets: Mapping[str, Channel]) -> None:
+    def __init__(self, database: Database, targets: Mapping[str, Channel]) -> None:
         self._database = database
         self._targets = targets
         self._note = _note(sorted(targets))

@@ -30,6 +30,8 @@ class Alarm:
 
     ``due`` gets the rows of tasks that are queued now, ``expired`` the keys of those that have ended, both in
     the order of commits; ``started`` tells which are no longer waiting though their row does not say so yet.
+    ``elsewhere`` is told of new times while the alarm is another node's, and ``ahead`` tells by how many seconds
+    the clock of all nodes is before this one's.
     """
 
     def __init__(
@@ -39,12 +41,17 @@ class Alarm:
         due: Callable[[Sequence[Dispatchable]], None],
         expired: Callable[[Sequence[bytes]], None],
         started: Callable[[bytes], bool],
+        *,
+        ahead: Callable[[], float] = lambda: 0.0,
+        elsewhere: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._reader = reader
         self._due = due
         self._expired = expired
         self._started = started
+        self._ahead = ahead
+        self._elsewhere = elsewhere
         self._next: int | None = None  # milliseconds since 1970
         self._sooner = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -56,20 +63,27 @@ class Alarm:
 
     async def stop(self) -> None:
         """Ring no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
 
     def set(self, at: int) -> None:
         """Ring at a time, too: milliseconds since 1970."""
-        if self._next is None or at < self._next:
+        if self._task is None:
+            self._elsewhere()
+        elif self._next is None or at < self._next:
             self._next = at
             self._sooner.set()
+
+    def look(self) -> None:
+        """Look at the rows now: another node has put a task off."""
+        self.set(0)
 
     async def _run(self) -> None:
         while True:
             self._sooner.clear()
-            now = int(time() * 1000)
+            now = int((time() + self._ahead()) * 1000)
             if self._next is not None and self._next <= now:
                 try:
                     await self._ring(now)

@@ -12,36 +12,33 @@ its id, so the two merge into one order.
 from __future__ import annotations
 
 import asyncio
-import logging
 from bisect import insort
-from collections import deque
 from collections.abc import Callable, Sequence
 from time import time
-from typing import Any
 
 from taskmill.queue import Queue
-from taskmill.tasks.actions.catalog import Catalog
+from taskmill.tasks.actions.catalog import Catalog, Registered
 from taskmill.tasks.dispatch.limits import Limits
+from taskmill.tasks.dispatch.making import Making
+from taskmill.tasks.dispatch.outlet import Outlet
 from taskmill.tasks.dispatch.pace import Pace
-from taskmill.tasks.dispatch.ranked import Ranked
 from taskmill.tasks.dispatch.strays import Strays
+from taskmill.tasks.dispatch.window import Window
 from taskmill.tasks.ids import time_in
-from taskmill.tasks.message import FIRST, Dispatchable, TaskMessage, from_row
+from taskmill.tasks.message import FIRST, Dispatchable, TaskMessage
 from taskmill.tasks.rows.reader import Reader
 
-logger = logging.getLogger(__name__)
-
-READ_AT_ONCE = 2_000  # rows
-READ_PAUSE = 0.5  # seconds after a read that failed
 EVER = 2**63  # milliseconds since 1970
 
 
-class Dispatcher:
+class Dispatcher(Window):
     """Hands a queue's tasks to its consumers, each once, as they want more.
 
     ``dropped`` holds the keys of tasks that have ended as rows, such as by being cancelled, and are still in
     memory; ``let_go`` hears of each such task that is left out. ``strays`` takes in what was stored without the
-    limit that its action has now.
+    limit that its action has now. ``outlet`` is where tasks go if not straight to this process's consumers.
+    ``elsewhere`` is told of new tasks while another node hands them out. ``ahead`` tells by how many seconds
+    the clock of all nodes is before this one's, and ``others`` stands in for actions that this one lacks.
     """
 
     def __init__(
@@ -54,29 +51,26 @@ class Dispatcher:
         dropped: set[bytes],
         let_go: Callable[[bytes], None] = lambda _: None,
         strays: Strays | None = None,
+        outlet: Outlet | None = None,
+        elsewhere: Callable[[], None] = lambda: None,
+        ahead: Callable[[], float] = lambda: 0.0,
+        others: Registered | None = None,
     ) -> None:
-        self.name = queue.name
+        self._channel = outlet or queue.window
+        super().__init__(
+            queue.name,
+            reader,
+            self._channel.capacity,
+            Making(catalog, others),
+            dropped=dropped,
+            let_go=let_go,
+            strays=strays,
+        )
         self.paused = False
         self.pace = Pace()
-        self._reader = reader
-        self._channel = queue.channel
-        self._capacity = queue.channel.capacity
-        self._catalog = catalog
         self._limits = limits
-        self._dropped = dropped
-        self._let_go = let_go
-        self._strays = strays
-        self._plain: deque[TaskMessage] = deque()
-        self._plain_bytes = 0  # of the bodies that wait
-        self._tail = b""
-        self._newest = b""
-        self._ranked = Ranked(self._capacity, self.forget)
-        self._last = b""  # the newest of the tasks that were there at the start
-        self._suspect_plain = 0  # so many of those that are read first may have killed the last run,
-        self._suspect_ranked = 0  # and so many of those that start first
-        self._reading: asyncio.Task[None] | None = None
-        self._ranked_turn = True  # where both streams are to be read
-        self._stopped = False
+        self._elsewhere = elsewhere
+        self._ahead = ahead
         self._channel.draw_from(self.draw)
 
     async def start(self, newest: bytes, running: Sequence[Dispatchable], killed: bool) -> None:
@@ -85,10 +79,11 @@ class Dispatcher:
         If the last run was ``killed``, any task that it had dispatched may be what killed it. Those are
         marked, so that each attempt is on disk before it begins, and a poison task runs out of attempts.
         """
+        self._stopped = False
         self._newest = self._last = newest
         if killed:
             self._suspect_plain = self._suspect_ranked = self._capacity.messages
-        for message in self._messages(running, suspect=True, first=True):
+        for message in self._making.messages(running, suspect=True, first=True):
             self._ranked.push(message)
         self.feed()
 
@@ -106,10 +101,51 @@ class Dispatcher:
                 self._tail = messages[-1].key
         self.feed()
 
+    def left(self, newest: bytes) -> None:
+        """Note plain tasks up to an id that have just been committed, and stay rows until they are read."""
+        self._newest = max(self._newest, newest)
+        self.feed()
+
     def committed_ranked(self, messages: Sequence[TaskMessage]) -> None:
         """Take other tasks that have just been committed, or leave them rows where better ones fill the window."""
+        if self._stopped:
+            self._elsewhere()
+            return
         self._ranked.committed(messages)
         self.feed()
+
+    def fresh(self, rows: Sequence[Dispatchable]) -> None:
+        """Take rows that other nodes have stored."""
+        messages = self.adopt(rows)
+        self._ranked.known.difference_update([message.key for message in messages])
+        if messages:
+            self.committed_ranked(messages)
+
+    def look_again(self) -> None:
+        """Read all that waits again, from the best on: other nodes may have queued tasks anywhere."""
+        if not self._stopped:
+            self._ranked.edge.reset()
+            self.fill()
+
+    def rest(self) -> list[bytes]:
+        """Hand out nothing more, and forget all, until the next start; return what had been handed out."""
+        waiting = {message.key for _, _, message in self._ranked.waiting}
+        out = [key for key in self._ranked.known if key not in waiting]
+        self.clear()
+        return out
+
+    def hold(self, row: Dispatchable) -> TaskMessage | None:
+        """Take note of a task that a node has already; return it, unless it is known, or nobody knows its action."""
+        messages = self.adopt([row])
+        for message in messages:
+            self._limits.occupy(message)
+        return messages[0] if messages else None
+
+    @property
+    def edge(self) -> int:
+        """The rank up to which tasks are in memory, or read before long."""
+        at = self._ranked.edge.at
+        return EVER - 1 if at is None else at[0]
 
     def settled(self, message: TaskMessage) -> None:
         """Forget a ranked task that was handed out: its attempt's end is stored."""
@@ -141,21 +177,6 @@ class Dispatcher:
             self.fill()
         return batch
 
-    def fill(self) -> None:
-        """Begin to read rows into the window if there are any to read, and room for a good many."""
-        if self._reading is not None or self._stopped:
-            return
-        messages, size = self._capacity
-        enough = min(READ_AT_ONCE, max(1, messages // 2))
-        ranked = self._ranked.room()
-        plain = messages - len(self._plain)
-        if plain < enough or self._tail >= self._newest or self._plain_bytes * 2 > size:
-            plain = 0
-        if ranked >= enough and (self._ranked_turn or not plain):
-            self._begin_read(self._read_ranked, ranked)
-        elif plain:
-            self._begin_read(self._read_plain, plain)
-
     async def stop(self) -> None:
         """Dispatch no more."""
         self._stopped = True
@@ -179,24 +200,6 @@ class Dispatcher:
         for message in messages:
             self._ranked.put_back(message)
         self.feed()
-
-    def forget(self, message: TaskMessage) -> None:
-        """Leave a task a row, or let go of one that has ended."""
-        self._ranked.known.discard(message.key)
-        if self._dropped and message.key in self._dropped:
-            self._dropped.discard(message.key)
-            self._let_go(message.key)
-
-    def adopt(self, rows: Sequence[Dispatchable]) -> list[TaskMessage]:
-        """Make messages of rows, except of those that are in memory already, if only to be dropped."""
-        known, dropped = self._ranked.known, self._dropped
-        messages = self._messages([row for row in rows if row[0] not in known and row[0] not in dropped])
-        known.update([message.key for message in messages])
-        return messages
-
-    def has(self, key: bytes, ranked: bool) -> bool:
-        """Whether a task of this queue that is queued by its row is in memory."""
-        return key in self._ranked.known or (not ranked and key <= self._tail)
 
     @property
     def waiting(self) -> bool:
@@ -230,7 +233,9 @@ class Dispatcher:
         place = message.place
         dropped = bool(self._dropped) and message.key in self._dropped
         # The alarm ends what has expired, unless it had begun in time.
-        if dropped or (place and place.rank != FIRST and (place.expires_at or EVER) <= time() * 1000):
+        if dropped or (
+            place and place.rank != FIRST and (place.expires_at or EVER) <= (time() + self._ahead()) * 1000
+        ):
             self.forget(message)
             self._limits.pass_over(message)
             return False
@@ -242,59 +247,3 @@ class Dispatcher:
             self._suspect_ranked -= 1
             message.suspect = True
         return True
-
-    def _begin_read(self, read: Callable[[int], Any], room: int) -> None:
-        self._ranked_turn = read == self._read_plain
-        self._reading = asyncio.create_task(self._read(read, min(room, READ_AT_ONCE)))
-
-    async def _read(self, read: Callable[[int], Any], limit: int) -> None:
-        try:
-            await read(limit)
-        except Exception as error:
-            logger.warning("waiting tasks cannot be read, trying again: %s", error)
-            await asyncio.sleep(READ_PAUSE)
-        self._reading = None
-        self.feed()
-
-    async def _read_plain(self, limit: int) -> None:
-        newest = self._newest
-        max_bytes = max(1, self._capacity.bytes - self._plain_bytes)
-        rows, end = await self._reader.plain(self.name, self._tail, limit, max_bytes)
-        if self._strays is not None and await self._strays.take_in(rows):
-            return  # the rows may have changed meanwhile, and are read again
-        for message in self._messages(rows):
-            if self._suspect_plain and message.key <= self._last:
-                self._suspect_plain -= 1
-                message.suspect = True
-            self._plain.append(message)
-            self._plain_bytes += len(message.body)
-        if end is None:
-            # What was committed before the read began has been seen; later rows may have been, too.
-            end = max(self._tail, newest, rows[-1][0] if rows else b"")
-        self._tail = end
-
-    async def _read_ranked(self, limit: int) -> None:
-        after = self._ranked.edge.begin()
-        max_bytes = max(1, self._capacity.bytes - self._ranked.bytes)
-        rows, end = await self._reader.ranked(self.name, after, limit, max_bytes)
-        if self._strays is None or not await self._strays.take_in(rows):
-            self._ranked.read_to(end, self.adopt(rows))
-
-    def _messages(
-        self, rows: Sequence[Dispatchable], *, suspect: bool = False, first: bool = False
-    ) -> list[TaskMessage]:
-        """Make messages of rows. Those of an action that this application lacks stay rows: the next may know it."""
-        messages = []
-        unknown: set[str] = set()
-        for row in rows:
-            registered = self._catalog.find(row[1])
-            if registered is None:
-                unknown.add(row[1])
-            else:
-                messages.append(from_row(row, registered, suspect=suspect, first=first))
-        if unknown:
-            logger.error(
-                "%d tasks wait: this application has no action %s",
-                len(rows) - len(messages), ", ".join(map(repr, sorted(unknown)[:10])),
-            )  # fmt: skip
-        return messages

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from taskmill.tasks.message import TaskMessage
+from taskmill.tasks.message import FIRST, TaskMessage
 
 Position = tuple[int, bytes]  # rank and id: a place among the tasks of a queue, or of a limit
+
+
+START: Position = (2 * FIRST, b"")  # before all there are
 
 
 class Edge:
@@ -30,6 +33,10 @@ class Edge:
             self.at = place
         if self._left is None or place < self._left:
             self._left = place
+
+    def reset(self) -> None:
+        """Have all be read again: some may have been left rows by others, anywhere."""
+        self.at = self._left = START
 
     def begin(self) -> Position:
         """Begin to read, from the place that is returned on. Only where ``at`` is not None."""

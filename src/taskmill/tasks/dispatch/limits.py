@@ -69,12 +69,7 @@ class Limits:
         key = message.place.limit_key if message.place else None
         if key is None:
             return True
-        limiter = self._limiters.get(key)
-        if limiter is None:
-            limiter = self._limiters[key] = Limiter(key, message.registered.action.options)
-            if limiter.rate is not None:  # tasks may have started before this run, or since it was forgotten
-                limiter.recalling = True
-                limiter.loading = self._loop.create_task(self._recall(limiter))
+        limiter = self._limiter(key, message)
         now = self._loop.time()
         free = not limiter.recalling and limiter.free(now) > 0
         if free and not limiter.others_before(place_of(message)):
@@ -91,6 +86,12 @@ class Limits:
             self._wake(limiter)
         self._wake_later(limiter)
         return False
+
+    def occupy(self, message: TaskMessage) -> None:
+        """Count a task that has its place already: it runs, or is about to, on another node."""
+        key = message.place.limit_key if message.place else None
+        if key is not None:
+            self._limiter(key, message).running[message] = None
 
     def release(self, message: TaskMessage) -> None:
         """Take back the place of a task whose attempt has ended."""
@@ -114,6 +115,21 @@ class Limits:
                 limiter.timer.cancel()
             if limiter.loading is not None:
                 limiter.loading.cancel()
+
+    def clear(self) -> None:
+        """Forget all: another node hands tasks out."""
+        self.stop()
+        self._limiters.clear()
+        self._bytes = 0
+
+    def _limiter(self, key: str, message: TaskMessage) -> Limiter:
+        limiter = self._limiters.get(key)
+        if limiter is None:
+            limiter = self._limiters[key] = Limiter(key, message.registered.action.options)
+            if limiter.rate is not None:  # tasks may have started before this run, or since it was forgotten
+                limiter.recalling = True
+                limiter.loading = self._loop.create_task(self._recall(limiter))
+        return limiter
 
     def _park(self, limiter: Limiter, message: TaskMessage) -> None:
         position = place_of(message)

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable, Iterable
 
 from taskmill.queue.drivers.base import Room
-from taskmill.tasks.dispatch.edge import Edge, Position, place_of
+from taskmill.tasks.dispatch.edge import START, Edge, Position, place_of
 from taskmill.tasks.message import FIRST, TaskMessage
 
 
@@ -19,7 +19,7 @@ class Ranked:
     """
 
     def __init__(self, capacity: Room, forget: Callable[[TaskMessage], None]) -> None:
-        self.edge = Edge((2 * FIRST, b""))
+        self.edge = Edge(START)
         self.known: set[bytes] = set()
         self.waiting: list[tuple[int, bytes, TaskMessage]] = []  # a heap
         self.bytes = 0  # of the bodies that wait

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from taskmill.sql import SqliteDatabase, Transaction
+from taskmill.sql import Database, Transaction
 from taskmill.tasks.actions.catalog import Catalog
 from taskmill.tasks.ids import time_in
 from taskmill.tasks.intake.placing import limit_key_of
@@ -24,7 +24,7 @@ class Strays:
     """Finds such tasks among those that are read, and dispatches them by ``queued`` when they have their limit."""
 
     def __init__(
-        self, database: SqliteDatabase, catalog: Catalog, queued: Callable[[Sequence[Dispatchable]], None]
+        self, database: Database, catalog: Catalog, queued: Callable[[Sequence[Dispatchable]], None]
     ) -> None:
         self._database = database
         self._catalog = catalog

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from time import monotonic, time
+from time import monotonic
 from typing import Any, TypeVar
 
 import msgspec
@@ -52,6 +53,7 @@ class Intake:
         self._own = dispatchers[queue]
         self._backlog = backlog
         self._looking: set[asyncio.Task[None]] = set()
+        self._bundles: list[bytes] = []  # the first ids of those under way
 
     def connect(self, store: Store[Waiting, WaitingFull], alarm: Alarm, admission: Admission) -> None:
         """Take the store, which calls back, the alarm, and what judges tasks that must start soon."""
@@ -104,7 +106,11 @@ class Intake:
                 202, b'{"id":"%b","status":"queued"}' % id_, headers=b"location: /tasks/%b\r\n" % id_
             )
         self._backlog.changed(len(waiting))
-        self._own.committed([message for _exchange, message in waiting])
+        newest = waiting[-1][1].key
+        if self._bundles and self._bundles[0] < newest:  # stored with these, and reported after them
+            self._own.left(newest)
+        else:
+            self._own.committed([message for _exchange, message in waiting])
 
     def added_full(self, _: list[Any], waiting: list[WaitingFull], error: Exception | None) -> None:
         """Answer, and dispatch or schedule, other tasks that have been stored, or not."""
@@ -130,6 +136,27 @@ class Intake:
         for queue, messages in queued.items():
             self._dispatchers[queue].committed_ranked(messages)
 
+    @contextmanager
+    def bundle(self, first: bytes) -> Iterator[Callable[[bytes, int], None]]:
+        """Store plain tasks otherwise: enter this in the same turn of the loop as their writing is begun.
+
+        ``first`` is the least of their ids. What this yields is called with the greatest, and how many they are,
+        once they are committed. They stay rows, to be read in their turn.
+        """
+        self._bundles.append(first)
+
+        def stored(newest: bytes, count: int) -> None:
+            self._bundles.remove(first)
+            self._backlog.changed(count)
+            self._own.left(newest)
+
+        try:
+            yield stored
+        except BaseException:
+            if first in self._bundles:
+                self._bundles.remove(first)
+            raise
+
     async def stop(self) -> None:
         """Wait for the submissions that look before they are stored."""
         if self._looking:
@@ -145,7 +172,7 @@ class Intake:
         submission, registered, decoded = read_submission(body, self._catalog)
         if not isinstance(submission, Submission):
             submission = Submission(action=submission.action, data=submission.data)
-        return self._placing.place(self._ids.next(), submission, registered, decoded, int(time() * 1000))
+        return self._placing.place(self._ids.next(), submission, registered, decoded, self._ids.now)
 
     async def submit_once(self, new: NewTask, idempotency: once.IdempotencyKey | None) -> once.Submitted:
         """Store a task unless it is there already, and dispatch it; see :func:`taskmill.tasks.intake.once.submit`."""
@@ -184,7 +211,7 @@ class Intake:
         decoded: Any,
         idempotency: once.IdempotencyKey | None,
     ) -> None:
-        new = self._placing.place(self._ids.next(), submission, registered, decoded, int(time() * 1000))
+        new = self._placing.place(self._ids.next(), submission, registered, decoded, self._ids.now)
         start_by = submission.start_by
         if idempotency is None and new.place.key is None and new.fair_key is None and start_by is None:
             self._store.add_full(new.row(), (exchange, new))

@@ -1,6 +1,7 @@
 """Submissions that must look before they are stored: idempotency keys, unique keys, fair shares.
 
-Each is one call within a commit of the single writer, so of fifty that race, one looks first.
+Each is one call within a commit of the writer, so of fifty that race, one looks first; and where several nodes
+have a writer each, one of those that come with the same key goes first, too.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ def submit(
         NotUnique: the action refuses a second task with this key.
     """
     if idempotency is not None:
+        transaction.serialize(f"idempotency {idempotency.key}")
         since = new.created_at - REMEMBERED
         for body, task_id in transaction.fetch(statements.USED_KEY, key_=idempotency.key, since_=since):
             if body != idempotency.body:
@@ -98,6 +100,7 @@ def _duplicate(transaction: Transaction, new: NewTask) -> Submitted | None:
     if unique.within is not None:
         since = new.created_at - int(parse_duration(unique.within) * 1000)
         values |= {"since_": since, "first_": least_id(since - CLOCK_SLACK)}
+    transaction.serialize(f"key {new.message.name} {new.place.key}")
     states = WAITING if unique.over == "waiting" else _UNFINISHED
     for id_, status in transaction.fetch(statements.same(states, within=unique.within is not None), **values):
         if unique.twice == "refuse":

@@ -41,14 +41,19 @@ class Placing:
         """Return what a priority takes off a rank."""
         return priority * self._ageing
 
+    def queue_of(self, submission: Submission, registered: Registered) -> str:
+        """Return the queue of a submission; raise BadRequest where there is none of that name."""
+        queue = submission.queue or registered.action.options.queue or self._queue
+        if queue not in self._queues:
+            raise _no_queue(queue, self._queues)
+        return queue
+
     def place(
         self, id_: bytes, submission: Submission, registered: Registered, decoded: Any, now: int
     ) -> NewTask:
         """Place a submission; raise BadRequest where it names a queue that there is not."""
         options = registered.action.options
-        queue = submission.queue or options.queue or self._queue
-        if queue not in self._queues:
-            raise _no_queue(queue, self._queues)
+        queue = self.queue_of(submission, registered)
         at = now
         if submission.delay is not None:
             at = now + int(submission.delay * 1000)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from taskmill.http import BadRequest, FieldError
+from taskmill.http import BadRequest, FieldError, means
 from taskmill.registry import nearest
 from taskmill.tasks.actions.catalog import Catalog, Registered
 
@@ -27,30 +27,41 @@ _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Key = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=10 * 366 * 86_400)]
 
 
 class PlainSubmission(msgspec.Struct, forbid_unknown_fields=True):
     """What most bodies of ``POST /tasks`` are."""
 
-    action: Name
-    data: msgspec.Raw = _NO_DATA
+    action: Annotated[Name, means("Which action to run.")]
+    data: Annotated[msgspec.Raw, means("Its arguments.")] = msgspec.field(default_factory=lambda: _NO_DATA)
 
 
 class Submission(PlainSubmission, kw_only=True, forbid_unknown_fields=True):
     """The body of ``POST /tasks``, with all that may be in it. Times are in seconds."""
 
-    queue: Name | None = None
-    priority: Annotated[int, msgspec.Meta(ge=0, le=9)] | None = None
-    delay: Annotated[float, msgspec.Meta(ge=0, le=10 * 366 * 86_400)] | None = None
-    run_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-    key: Annotated[str, msgspec.Meta(min_length=1, max_length=500)] | None = None
-    fair_key: Annotated[str, msgspec.Meta(min_length=1, max_length=500)] | None = None
-    tags: Annotated[list[Name], msgspec.Meta(max_length=50)] = []
-    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1_000)] | None = None
-    timeout: Seconds | None = None
-    expires_in: Seconds | None = None
-    start_by: Seconds | None = None
+    queue: Annotated[Name, means("Another queue than the action's own.")] | None = None
+    priority: Annotated[int, msgspec.Meta(ge=0, le=9), means("Higher goes first.")] | None = None
+    delay: (
+        Annotated[float, msgspec.Meta(ge=0, le=10 * 366 * 86_400), means("Run it so much later.")] | None
+    ) = None
+    run_at: Annotated[datetime, msgspec.Meta(tz=True), means("Run it then; not beside `delay`.")] | None = (
+        None
+    )
+    key: Annotated[Key, means("Tasks of an action that wait and have one key are one task.")] | None = None
+    fair_key: Annotated[Key, means("Tasks of different keys take turns.")] | None = None
+    tags: Annotated[list[Name], msgspec.Meta(max_length=50), means("To find it by.")] = []
+    max_attempts: (
+        Annotated[int, msgspec.Meta(ge=1, le=1_000), means("How often it may be started.")] | None
+    ) = None
+    timeout: Annotated[Seconds, means("How long an attempt may take.")] | None = None
+    expires_in: Annotated[Seconds, means("It fails with `expired` if it has not begun by then.")] | None = (
+        None
+    )
+    start_by: Annotated[Seconds, means("Refused with 503 if it is not likely to begin by then.")] | None = (
+        None
+    )
 
 
 _decode_plain = msgspec.json.Decoder(PlainSubmission).decode

@@ -9,18 +9,22 @@ from typing import Annotated
 import msgspec
 from starlette.requests import Request
 
-from taskmill.http import BadRequest, FieldError, parse_body, parse_query
+from taskmill.http import Answer, BadRequest, FieldError, Operation, means, parse_body, parse_query
 from taskmill.tasks.api import NoQuery
 from taskmill.tasks.lifecycle import ENDED, Status
+from taskmill.tasks.openapi import words
 from taskmill.tasks.service import TaskService
 
 
 class PruneRequest(msgspec.Struct, forbid_unknown_fields=True):
     """Which ended tasks to prune: by the declared rules where no age is given."""
 
-    before: datetime | None = None
-    older_than: Annotated[float, msgspec.Meta(ge=0, le=1e10)] | None = None  # seconds
-    status: str | None = None
+    before: Annotated[datetime, means("Ended before then.", format="date-time")] | None = None
+    older_than: (
+        Annotated[float, msgspec.Meta(ge=0, le=1e10), means("Seconds since their end; not beside `before`.")]
+        | None
+    ) = None
+    status: Annotated[str, means("Only these.", enum=[status.word for status in ENDED])] | None = None
 
 
 class PruneAnswer(msgspec.Struct):
@@ -30,6 +34,14 @@ class PruneAnswer(msgspec.Struct):
     more: bool
 
 
+@Operation(
+    "Remove ended tasks", words.TASKS,
+    description="By the declared rules, where no age is given.",
+    body=Annotated[PruneRequest, msgspec.Meta(extra_json_schema=words.not_both("before", "older_than"))],
+    body_optional=True,
+    examples={"a week": {"older_than": 604800, "status": "completed"}},
+    answers={200: Answer("How many were removed.", PruneAnswer)},
+)  # fmt: skip
 async def prune_tasks(request: Request, *, tasks: TaskService) -> PruneAnswer:
     """``POST /tasks/prune``."""
     parse_query(request.scope["query_string"], NoQuery)

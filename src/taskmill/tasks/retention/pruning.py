@@ -12,7 +12,7 @@ from itertools import takewhile
 from time import monotonic, perf_counter, time
 from typing import Any, NamedTuple
 
-from taskmill.sql import SqliteDatabase, Transaction
+from taskmill.sql import Database, Transaction
 from taskmill.tasks.ids import time_in
 from taskmill.tasks.lifecycle import ENDED, Status
 from taskmill.tasks.retention import statements
@@ -81,7 +81,7 @@ class Walk:
 class Pruner:
     """Drops rows, one step at a time whoever asks for them."""
 
-    def __init__(self, database: SqliteDatabase) -> None:
+    def __init__(self, database: Database) -> None:
         self.stride = Stride(100, LOOK_ON)  # weights
         self._database = database
         self._turn = asyncio.Lock()
@@ -171,7 +171,7 @@ class Pruner:
         sql, arguments = self._database.bind(shelf.look, values)
 
         def call(connection: Any) -> list[Row]:
-            return [Row(*row) for row in connection.execute(sql, arguments)]
+            return [Row(*row) for row in connection.execute(sql, arguments).fetchall()]
 
         return await self._database.read(call)
 

@@ -14,8 +14,7 @@ from typing import Annotated, NamedTuple
 
 from msgspec import Meta, Struct
 
-from taskmill.sql import DatabaseError, Overloaded, SqliteDatabase
-from taskmill.sql.space import Space, give_back, measure
+from taskmill.sql import Database, DatabaseError, Overloaded, Space
 from taskmill.tasks.intake.once import REMEMBERED
 from taskmill.tasks.lifecycle import ENDED, Status
 from taskmill.tasks.retention import statements
@@ -60,9 +59,7 @@ class Retention:
     ``max_size`` is in bytes, 0 for none; ``tombstones`` the seconds for which the ids of pruned tasks are known.
     """
 
-    def __init__(
-        self, database: SqliteDatabase, keep: Keep, max_size: int = 0, tombstones: float = 0
-    ) -> None:
+    def __init__(self, database: Database, keep: Keep, max_size: int = 0, tombstones: float = 0) -> None:
         self.pruner = Pruner(database)
         self.vacuum = Stride(32, 256)  # pages
         self._database = database
@@ -140,35 +137,35 @@ class Retention:
 
     async def _fit(self, size: int) -> None:
         """Prune the oldest ended tasks until all fits, and tombstones of more than their age before them."""
-        if (await measure(self._database)).used <= size:
+        if (await self._database.measure()).used <= size:
             self._crowded = False
             return
         oldest = await self.pruner.oldest()
         await self.pruner.prune(Walk(statements.TOMBSTONES), oldest or int(time() * 1000))
         count = 0
-        while (used := (await measure(self._database)).used) > size:
+        while (used := (await self._database.measure()).used) > size:
             pruned = await self.pruner.prune_oldest()
             count += pruned
             if not pruned:
                 break
         if count:
-            logger.info("%s is over `max_size`: pruned its %d oldest tasks", self._database.path, count)
+            logger.info("%s is over `max_size`: pruned its %d oldest tasks", self._database.place, count)
         if used > size and not self._crowded:
             self._crowded = True
             logger.warning(
                 "%s is over `max_size` by tasks that have not ended, and those are never pruned",
-                self._database.path,
+                self._database.place,
             )
 
     async def _give_back(self) -> None:
         """Make the file shorter where a good part of it is free."""
-        space = await measure(self._database)
+        space = await self._database.measure()
         if not space.can_shrink or space.free <= 2 * _spare(space):
             return
         while (too_many := space.free - _spare(space)) > 0:
             pages = min(self.vacuum.amount, too_many)
-            await self.pruner.take_turn(self.vacuum, partial(give_back, self._database, pages))
-            space = await measure(self._database)
+            await self.pruner.take_turn(self.vacuum, partial(self._database.give_back, pages))
+            space = await self._database.measure()
         await self._database.checkpoint()
 
     async def _run(self) -> None:

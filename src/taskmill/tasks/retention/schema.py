@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table
 
-from taskmill.sql import Migration
+from taskmill.sql import MYSQL_TABLE, Migration
 
 # What is left of a pruned task, so that its id is known to have been one.
 tombstone = Table(
@@ -21,11 +21,25 @@ MIGRATIONS = (
     Migration(
         1,
         "tombstones",
-        """
-        CREATE TABLE tombstone (
-            id BLOB NOT NULL PRIMARY KEY,
-            pruned_at INTEGER NOT NULL
-        ) WITHOUT ROWID
-        """,
+        {
+            "sqlite": """
+            CREATE TABLE tombstone (
+                id BLOB NOT NULL PRIMARY KEY,
+                pruned_at INTEGER NOT NULL
+            ) WITHOUT ROWID
+            """,
+            "postgresql": """
+                CREATE TABLE tombstone (
+                    id bytea NOT NULL PRIMARY KEY,
+                    pruned_at bigint NOT NULL
+                )
+            """,
+            "mysql": f"""
+                CREATE TABLE IF NOT EXISTS tombstone (
+                    id VARBINARY(16) NOT NULL PRIMARY KEY,
+                    pruned_at BIGINT NOT NULL
+                ) {MYSQL_TABLE}
+            """,
+        },
     ),
 )

@@ -54,7 +54,11 @@ _BURY: Insert = insert(tombstone).from_select(
 )
 
 _DROP_DEPENDENT: Sequence[Delete] = tuple(
-    delete(table).where(table.c.task_id.in_(select(task.c.id).where(_aged))) for table in DEPENDENT
+    delete(table).where(
+        table.c.task_id.between(bindparam("first_"), bindparam("last_")),  # MariaDB would go through all of it
+        table.c.task_id.in_(select(task.c.id).where(_aged)),
+    )
+    for table in DEPENDENT
 )
 
 _DROP_TASKS: Delete = delete(task).where(_aged)
@@ -85,12 +89,14 @@ TOMBSTONES = Shelf(
 # Parameter: id.
 BURIED: Select[Any] = select(tombstone.c.id).where(tombstone.c.id == bindparam("id_"))
 
-# The oldest idempotency keys, so many at most. Parameters: before which time, limit.
-DROP_KEYS: Delete = delete(idempotency).where(
-    idempotency.c.key.in_(
-        select(idempotency.c.key)
-        .where(idempotency.c.created_at < bindparam("before_"))
-        .order_by(idempotency.c.created_at)
-        .limit(bindparam("limit_"))
-    )
+# MySQL deletes by what it has read of the table itself, if that stands in a FROM.
+_old_keys = (
+    select(idempotency.c.key)
+    .where(idempotency.c.created_at < bindparam("before_"))
+    .order_by(idempotency.c.created_at)
+    .limit(bindparam("limit_"))
+    .subquery("old")
 )
+
+# The oldest idempotency keys, so many at most. Parameters: before which time, limit.
+DROP_KEYS: Delete = delete(idempotency).where(idempotency.c.key.in_(select(_old_keys.c.key)))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from typing import Any
 
 from sqlalchemy import CompoundSelect, Select
 
-from taskmill.sql import SqliteDatabase
+from taskmill.sql import Database
 from taskmill.tasks.dispatch.edge import Position
 from taskmill.tasks.message import Dispatchable
 from taskmill.tasks.model import TaskDetails, details
-from taskmill.tasks.rows import statements
+from taskmill.tasks.rows import sharing, statements
 from taskmill.tasks.rows.changes import Changes
 
 Statement = Select[Any] | CompoundSelect[Any]
@@ -22,9 +23,13 @@ RUNNING_AT_ONCE = 1_000  # rows
 class Reader:
     """Reads tasks. ``changes`` is told of queued rows that are no longer: what is read of them is left out."""
 
-    def __init__(self, database: SqliteDatabase) -> None:
+    def __init__(self, database: Database) -> None:
         self.database = database
         self.changes = Changes()
+        shared = database.shared
+        self._ranked = sharing.RANKED_FREE if shared else statements.RANKED
+        self._limited = sharing.LIMITED_FREE if shared else statements.LIMITED
+        self._expired = sharing.EXPIRED_FREE if shared else statements.EXPIRED
 
     async def get(self, id_: bytes) -> TaskDetails | None:
         """Return a task with its attempts, or None."""
@@ -55,14 +60,14 @@ class Reader:
     ) -> tuple[list[Dispatchable], Position | None]:
         """Return the other queued tasks after a place, first in line first, as :meth:`plain` does."""
         values = {"queue_": queue, "rank_": after[0], "id_": after[1], "limit_": limit}
-        return await self._in_line(statements.RANKED, values, limit, max_bytes)
+        return await self._in_line(self._ranked, values, limit, max_bytes)
 
     async def limited(
         self, limit_key: str, after: Position, limit: int, max_bytes: int
     ) -> tuple[list[Dispatchable], Position | None]:
         """Return queued tasks under a limit after a place, as :meth:`ranked` does."""
         values = {"limit_key_": limit_key, "rank_": after[0], "id_": after[1], "limit_": limit}
-        return await self._in_line(statements.LIMITED, values, limit, max_bytes)
+        return await self._in_line(self._limited, values, limit, max_bytes)
 
     async def _in_line(
         self, statement: Statement, values: dict[str, Any], limit: int, max_bytes: int
@@ -72,12 +77,41 @@ class Reader:
             end = (rows[-1][6], rows[-1][0]) if cut or len(rows) == limit else None
             return [row for row in rows if not changed(row[0])], end
 
+    async def _all(self, statement: Statement) -> list[Dispatchable]:
+        found: list[Dispatchable] = []
+        while True:
+            after = found[-1][0] if found else b""
+            rows = await self.read(statement, {"id_": after, "limit_": RUNNING_AT_ONCE})
+            found += rows
+            if len(rows) < RUNNING_AT_ONCE:
+                return found
+
     async def _read_reported(
         self, max_bytes: int, statement: Statement, values: dict[str, Any]
     ) -> tuple[list[Any], bool]:
         """Read tasks, and return once every commit is reported that the rows may show: memory is never behind them."""
         found = await self.read_up_to(max_bytes, statement, values, (2,))
         await self.database.writer.reported()
+        return found
+
+    async def fresh(self, queue: str, after: bytes, rank: int, limit: int) -> list[Dispatchable]:
+        """Return free queued tasks of a queue after an id, oldest first, whose rank is at most so much."""
+        values = {"queue_": queue, "id_": after, "rank_": rank, "limit_": limit}
+        with self.changes.reading() as changed:
+            rows = await self.read(sharing.FRESH, values)
+            await self.database.writer.reported()
+            return [row for row in rows if not changed(row[0])]
+
+    async def in_hand(self) -> list[Dispatchable]:
+        """Return all that nodes have in hand, the oldest first."""
+        return await self._all(sharing.IN_HAND)
+
+    async def states(self, keys: Sequence[bytes]) -> list[tuple[bytes, int, bytes | None, int, int | None]]:
+        """Return of each task that there is: id, status, node, attempt, and when that has started."""
+        found: list[Any] = []
+        for first in range(0, len(keys), sharing.MOST):
+            count, values = sharing.keys(keys[first : first + sharing.MOST])
+            found += await self.read(sharing.states(count), values)
         return found
 
     async def starts(self, limit_key: str, since: int, limit: int) -> list[int]:
@@ -87,17 +121,11 @@ class Reader:
 
     async def running(self) -> list[Dispatchable]:
         """Return all that is running by its row, the oldest first."""
-        found: list[Dispatchable] = []
-        while True:
-            after = found[-1][0] if found else b""
-            rows = await self.read(statements.RUNNING, {"id_": after, "limit_": RUNNING_AT_ONCE})
-            found += rows
-            if len(rows) < RUNNING_AT_ONCE:
-                return found
+        return await self._all(statements.RUNNING)
 
     async def expired(self, now: int, limit: int) -> list[bytes]:
         """Return waiting tasks whose time has run out."""
-        return [key for (key,) in await self.read(statements.EXPIRED, {"now_": now, "limit_": limit})]
+        return [key for (key,) in await self.read(self._expired, {"now_": now, "limit_": limit})]
 
     async def next_alarm(self) -> int | None:
         """Return when the next scheduled task is due, or the next waiting one expires."""
@@ -125,8 +153,8 @@ class Reader:
 
     async def newest_id(self) -> bytes:
         """Return the greatest id there is, or an empty one."""
-        ((newest,),) = await self.read(statements.NEWEST_ID, {})
-        return newest or b""
+        rows = await self.read(statements.NEWEST_ID, {"id_": b""})
+        return rows[0][0] if rows else b""
 
     async def read(self, statement: Statement, values: dict[str, Any]) -> list[Any]:
         """Run a query, and return its rows as tuples."""
@@ -139,22 +167,17 @@ class Reader:
         """Return rows up to the one whose texts in ``columns`` make ``max_bytes`` of all; tell if that cut them."""
         sql, arguments = self.database.bind(statement, values)
         return await self.database.read(
-            lambda connection: _fetch(connection, sql, arguments, columns, max_bytes)
+            lambda connection: _up_to(self.database.iterate(connection, sql, arguments), columns, max_bytes)
         )
 
 
-def _fetch(
-    connection: Any, sql: str, arguments: Sequence[Any], columns: Sequence[int], max_bytes: int
-) -> tuple[list[Any], bool]:
+def _up_to(found: Generator[Any], columns: Sequence[int], max_bytes: int) -> tuple[list[Any], bool]:
     rows: list[Any] = []
     left = max_bytes
-    cursor = connection.execute(sql, arguments)
-    try:
-        for row in cursor:
+    with closing(found):
+        for row in found:
             rows.append(row)
             left -= sum(len(row[column] or "") for column in columns)
             if left <= 0:
                 return rows, True
-    finally:
-        cursor.close()
     return rows, False

@@ -63,10 +63,16 @@ ATTEMPTS: Select[Any] = (
     .order_by(attempt.c.attempt)
 )
 
-NEWEST_ID: Select[Any] = select(func.max(task.c.id))
+# The greatest id after an id. Parameter: id.
+NEWEST_ID: Select[Any] = (
+    select(task.c.id)
+    .where(task.c.id > bindparam("id_"))
+    .order_by(task.c.id.desc())
+    .limit(literal_column("1"))
+)
 
 # What a dispatcher needs of a task; see `taskmill.tasks.message.from_row`.
-_DISPATCHABLE = (
+DISPATCHABLE = (
     task.c.id, task.c.action, task.c.data, task.c.attempt, task.c.max_attempts, task.c.queue, task.c.rank,
     task.c.priority, task.c.expires_at, task.c.timeout, task.c.key, task.c.limit_key,
 )  # fmt: skip
@@ -79,7 +85,7 @@ PLAIN: Select[Any] = (
             case((task.c.rank.is_(None) & (task.c.queue == bindparam("queue_")), column))
             if column is task.c.data
             else column
-            for column in _DISPATCHABLE
+            for column in DISPATCHABLE
         )
     )
     .where(task.c.status == code(Status.QUEUED), task.c.id > bindparam("id_"))
@@ -97,7 +103,7 @@ def _after_place() -> Any:
 
 # Ranked tasks of a queue after a place, first in line first. Parameters: queue, rank, id, limit.
 RANKED: Select[Any] = (
-    select(*_DISPATCHABLE)
+    select(*DISPATCHABLE)
     .where(
         task.c.status == code(Status.QUEUED),
         task.c.queue == bindparam("queue_"),
@@ -111,7 +117,7 @@ RANKED: Select[Any] = (
 
 # Queued tasks under one limit after a place. Parameters: limit_key, rank, id, limit.
 LIMITED: Select[Any] = (
-    select(*_DISPATCHABLE)
+    select(*DISPATCHABLE)
     .where(
         task.c.status == code(Status.QUEUED),
         task.c.limit_key == bindparam("limit_key_"),
@@ -137,7 +143,7 @@ STARTS: Select[Any] = (
 
 # Tasks that were running when the last run ended, after an id. Parameters: id, limit.
 RUNNING: Select[Any] = (
-    select(*_DISPATCHABLE)
+    select(*DISPATCHABLE)
     .where(task.c.status == code(Status.RUNNING), task.c.id > bindparam("id_"))
     .order_by(task.c.id)
     .limit(bindparam("limit_"))
@@ -145,7 +151,7 @@ RUNNING: Select[Any] = (
 
 # Scheduled tasks whose time has come, the first ones. Parameters: now, limit.
 DUE: Select[Any] = (
-    select(*_DISPATCHABLE)
+    select(*DISPATCHABLE)
     .where(task.c.status == code(Status.SCHEDULED), task.c.run_at <= bindparam("now_"))
     .order_by(task.c.run_at, task.c.id)
     .limit(bindparam("limit_"))
@@ -274,7 +280,7 @@ def same(states: tuple[Status, ...], *, within: bool) -> Select[Any]:
 
 
 # A task as a dispatcher needs it. Parameter: id.
-FOR_RETRY: Select[Any] = select(*_DISPATCHABLE).where(task.c.id == bindparam("id_"))
+FOR_RETRY: Select[Any] = select(*DISPATCHABLE).where(task.c.id == bindparam("id_"))
 
 PAUSED: Select[Any] = select(pause.c.queue)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Delete,
     Insert,
+    Integer,
+    LargeBinary,
+    Text,
     Update,
     bindparam,
     case,
@@ -76,7 +79,7 @@ RETRY: Update = step(
     "retry",
     attempt=bindparam("counted_"),
     started_at=bindparam("started_at_"),
-    error=func.coalesce(bindparam("error_"), task.c.error),
+    error=func.coalesce(bindparam("error_", type_=Text), task.c.error),
     rank=bindparam("rank_"),
     run_at=bindparam("run_at_"),
 ).where(_own)
@@ -86,18 +89,23 @@ RELEASE: Update = step("release", attempt=task.c.attempt - literal_column("1")).
     task.c.attempt == bindparam("attempt_")
 )
 
+
+def _record(*guards: Any) -> Insert:
+    return insert(attempt).from_select(
+        ["task_id", "attempt", "started_at", "ended_at", "error"],
+        select(
+            bindparam("task_id_", type_=LargeBinary),
+            bindparam("number_", type_=Integer),
+            bindparam("started_at_", type_=Integer),
+            bindparam("ended_at_", type_=Integer),
+            bindparam("error_", type_=Text),
+        ).where(exists().where(task.c.id == bindparam("id_"), _may("fail"), _own, *guards)),
+    )
+
+
 # What a failed attempt leaves behind, if it is its task's own. Parameters: task_id, attempt, started_at,
 # ended_at, error, id, attempt.
-RECORD: Insert = insert(attempt).from_select(
-    ["task_id", "attempt", "started_at", "ended_at", "error"],
-    select(
-        bindparam("task_id_"),
-        bindparam("number_"),
-        bindparam("started_at_"),
-        bindparam("ended_at_"),
-        bindparam("error_"),
-    ).where(exists().where(task.c.id == bindparam("id_"), _may("fail"), _own)),
-)
+RECORD: Insert = _record()
 
 # Parameters: id, and the last attempt that is forgotten.
 FORGET: Delete = delete(attempt).where(
@@ -113,7 +121,7 @@ EXPIRE: Update = step("expire", finished_at=bindparam("finished_at_"), error=bin
 CANCEL: Update = step(
     "cancel",
     finished_at=bindparam("finished_at_"),
-    error=func.coalesce(bindparam("error_"), task.c.error),
+    error=func.coalesce(bindparam("error_", type_=Text), task.c.error),
 )
 
 # Parameters: the attempts that it may have in all, rank, id.
@@ -124,6 +132,7 @@ REDRIVE: Update = step(
     rank=bindparam("rank_"),
     run_at=null(),
     expires_at=null(),
+    node=null(),
 )
 
 # A later submission with the same key takes a waiting task over. Parameters: data, and for a scheduled one
@@ -142,4 +151,33 @@ REPLACE: Update = (
         ),
     )
     .where(task.c.id == bindparam("id_"), task.c.status.in_([code(status) for status in WAITING]))
+)
+
+
+class Steps(NamedTuple):
+    """What attempts write of themselves."""
+
+    start: Update
+    release: Update
+    record: Insert
+    retry: Update
+    fail: Update
+    complete: Update
+    expire: Update
+
+
+# Where one process has the database for itself, the number of the attempt tells whose a row is.
+OWN = Steps(START, RELEASE, RECORD, RETRY, FAIL, COMPLETE, EXPIRE)
+
+# Where several nodes share it, a node leaves alone what another has. Parameter, the last one: node. START has it
+# twice, before the id and last.
+_not_anothers = task.c.node.is_(None) | (task.c.node == bindparam("node_"))
+SHARED = Steps(
+    start=START.values(node=bindparam("node_")).where(_not_anothers),
+    release=RELEASE.values(node=null()).where(_not_anothers),
+    record=_record(_not_anothers),
+    retry=RETRY.values(node=null()).where(_not_anothers),
+    fail=FAIL.where(_not_anothers),
+    complete=COMPLETE.where(_not_anothers),
+    expire=EXPIRE.where(_not_anothers),
 )

@@ -7,26 +7,36 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import time
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
+from sqlalchemy import ClauseElement
 
-from taskmill.sql import DatabaseUnavailable, Lane, SqliteDatabase, Transaction
+from taskmill.sql import Database, DatabaseUnavailable, Lane, Transaction
 from taskmill.tasks.actions.failure import Failure
 from taskmill.tasks.control.dead_letter import DeadLetters
 from taskmill.tasks.intake.turns import in_turn
 from taskmill.tasks.message import Dispatchable, TaskMessage
 from taskmill.tasks.model import TaskError, timestamp
 from taskmill.tasks.rows import statements, steps
+from taskmill.tasks.rows.guarding import Guarded
 
 logger = logging.getLogger(__name__)
 S = TypeVar("S")
 F = TypeVar("F")
 
 Row = tuple[Any, ...]
+Tell = Callable[[list[Row], list[Any]], None]
 _RUN_AT = 4  # the place of `run_at` among the parameters of RETRY
 ADDING_LIMIT = 2**26  # bytes of data that may wait for a commit
 RETRY_PAUSE = 0.5  # seconds before a result that could not be stored is tried again
+
+
+class Rows(Protocol):
+    """Where rows are written: a lane of the writer, or one whose rows name this node as well."""
+
+    def append(self, row: Row, waiter: Any, /) -> None:
+        """Add a row to the next commit; ``waiter`` comes back once it is made, or not."""
 
 
 class Store(Generic[S, F]):
@@ -36,26 +46,27 @@ class Store(Generic[S, F]):
     them back, once a batch, with the error if the tasks could not be stored. ``ended`` gets the messages whose
     attempt's end is stored; where that is not possible now, such as on a full disk, the end is kept and stored
     later. ``put_off`` gets those that run again later, where it is given, and ``scheduled`` hears of the time at
-    which the next of them is due.
+    which the next of them is due. ``node`` is this node's id, where the database has several.
     """
 
     def __init__(
         self,
-        database: SqliteDatabase,
+        database: Database,
         added: Callable[[list[Row], list[S], Exception | None], None],
         added_full: Callable[[list[Row], list[F], Exception | None], None],
         ended: Callable[[list[TaskMessage]], None],
         scheduled: Callable[[int], None],
         put_off: Callable[[list[TaskMessage]], None] | None = None,
+        node: Callable[[], bytes] | None = None,
     ) -> None:
         self.database = database
         self.dead_letters: DeadLetters | None = None  # where failed tasks are published, if anywhere
-        self._ended = ended
         self._scheduled = scheduled
         self._put_off = put_off or ended
         writer = database.writer
         self._limit = writer.limit
         self._adding = 0  # bytes of data that wait for a commit
+        self._failing = False  # what attempts ended with cannot be stored now
 
         def lane(statement: Any, settle: Any) -> Lane[Any]:
             return writer.lane(database.compile(statement), settle)
@@ -64,17 +75,29 @@ class Store(Generic[S, F]):
         # still says that it is the task's own.
         self._add: Lane[S] = lane(statements.ADD, partial(self._add_stored, added))
         self._add_full: Lane[F] = lane(statements.ADD_FULL, partial(self._add_stored, added_full))
-        self._start = lane(steps.START, self._start_stored)
-        self._release = lane(steps.RELEASE, self._release_stored)
-        self._record: Lane[None] = lane(steps.RECORD, lambda *batch: self._stored(self._record, batch))
-        self._forget: Lane[None] = lane(steps.FORGET, lambda *batch: self._stored(self._forget, batch))
-        self._retry: Lane[TaskMessage] = lane(steps.RETRY, self._retry_stored)
-        self._fail: Lane[TaskMessage] = lane(
-            steps.FAIL, lambda *batch: self._stored(self._fail, batch, self._ended)
-        )
-        self._complete: Lane[TaskMessage] = lane(
-            steps.COMPLETE, lambda *batch: self._stored(self._complete, batch, self._ended)
-        )
+        self._node = node
+        self._steps = steps.OWN if node is None else steps.SHARED
+        self._start = self._own(lane(self._steps.start, self._start_stored), before=2)
+        self._release = self._own(lane(self._steps.release, self._release_stored))
+        self._record: Rows = self._end(self._steps.record)
+        self._forget: Rows = self._end(steps.FORGET, guarded=False)
+        self._retry: Rows = self._end(self._steps.retry, self._retried)
+        self._fail: Rows = self._end(self._steps.fail, lambda _, messages: ended(messages))
+        self._complete: Rows = self._end(self._steps.complete, lambda _, messages: ended(messages))
+
+    def _own(self, lane: Lane[Any], before: int | None = None) -> Rows:
+        """Have a lane's rows name this node, where there are several."""
+        return lane if self._node is None else Guarded(lane, self._node, before)
+
+    def _end(self, statement: ClauseElement, tell: Tell = lambda *_: None, *, guarded: bool = True) -> Rows:
+        """Make a lane of what belongs to an attempt's end: it is kept until it can be stored."""
+
+        def settle(rows: list[Row], waiters: list[Any], error: Exception | None) -> None:
+            self._stored(lane, (rows, waiters, error), tell)
+
+        database = self.database
+        lane: Lane[Any] = database.writer.lane(database.compile(statement), settle)
+        return self._own(lane) if guarded else lane
 
     def overloaded(self) -> bool:
         """Whether a new submission should be refused rather than wait for its commit."""
@@ -99,14 +122,16 @@ class Store(Generic[S, F]):
     async def claim(self, message: TaskMessage) -> str | None:
         """Begin an attempt once that is durable; return the task's data, or None if it is no longer to be run."""
 
+        values = {
+            "id_": message.key,
+            "attempt_": message.attempt,
+            "started_at_": message.started_at,
+            "before_": message.attempts,
+            **self._owner(),
+        }
+
         def call(transaction: Transaction) -> str | None:
-            claimed = transaction.change(
-                steps.START,
-                id_=message.key,
-                attempt_=message.attempt,
-                started_at_=message.started_at,
-                before_=message.attempts,
-            )
+            claimed = transaction.change(self._steps.start, **values)
             if not claimed:
                 return None
             ((data,),) = transaction.fetch(statements.DATA, id_=message.key)
@@ -178,8 +203,8 @@ class Store(Generic[S, F]):
         letters = self.dead_letters
 
         def call(transaction: Transaction) -> list[bytes]:
-            values = {"finished_at_": now, "error_": text}
-            expired = [key for key in keys if transaction.change(steps.EXPIRE, id_=key, **values)]
+            values = {"finished_at_": now, "error_": text, **self._owner()}
+            expired = [key for key in keys if transaction.change(self._steps.expire, id_=key, **values)]
             if letters is not None:
                 for key in expired:
                     letters.expired(transaction, key, now)
@@ -189,6 +214,9 @@ class Store(Generic[S, F]):
         if letters is not None:
             letters.committed()
         return expired
+
+    def _owner(self) -> dict[str, bytes]:
+        return {} if self._node is None else {"node_": self._node()}
 
     def _add_stored(
         self,
@@ -201,30 +229,29 @@ class Store(Generic[S, F]):
         tell(rows, waiters, error)
 
     def _start_stored(self, _: list[Row], waiters: list[None], error: Exception | None) -> None:
-        if error is not None:
+        if error is not None and not self._failing:
             logger.warning("%d attempts that run are not shown as running: %s", len(waiters), error)
 
     def _release_stored(self, _: list[Row], waiters: list[None], error: Exception | None) -> None:
         if error is not None:
             logger.warning("%d interrupted attempts count as attempts: %s", len(waiters), error)
 
-    def _retry_stored(self, rows: list[Row], messages: list[TaskMessage], error: Exception | None) -> None:
-        self._stored(self._retry, (rows, messages, error), self._put_off)
-        if error is None:
-            self._scheduled(min(row[_RUN_AT] for row in rows))
+    def _retried(self, rows: list[Row], messages: list[TaskMessage]) -> None:
+        self._put_off(messages)
+        self._scheduled(min(row[_RUN_AT] for row in rows))
 
     def _stored(
-        self,
-        lane: Lane[Any],
-        batch: tuple[list[Row], list[Any], Exception | None],
-        tell: Callable[[list[Any]], None] = lambda _: None,
+        self, lane: Lane[Any], batch: tuple[list[Row], list[Any], Exception | None], tell: Tell
     ) -> None:
         """Tell of what belongs to an attempt's end, or keep it until it can be stored."""
         rows, waiters, error = batch
         if error is None:
-            tell(waiters)
+            self._failing = False
+            tell(rows, waiters)
         elif isinstance(error, DatabaseUnavailable):
-            logger.warning("what %d attempts ended with waits to be stored: %s", len(rows), error)
+            if not self._failing:  # said once, until it works again
+                logger.warning("what attempts ended with waits to be stored: %s", error)
+            self._failing = True
             asyncio.get_running_loop().call_later(RETRY_PAUSE, self._again, lane, rows, waiters)
 
     def _again(self, lane: Lane[Any], rows: list[Row], waiters: list[Any]) -> None:

@@ -8,11 +8,15 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from taskmill.http import JSON, BadRequest, FieldError, parse_body, parse_query
+from taskmill.http import JSON, Answer, BadRequest, FieldError, Operation, means, parse_body, parse_query
 from taskmill.tasks.ids import to_text
 from taskmill.tasks.intake.once import NotUnique
 from taskmill.tasks.intake.submission import Name
+from taskmill.tasks.openapi import words
 from taskmill.tasks.schedules.model import (
+    LONGEST,
+    LONGEST_JITTER,
+    SHORTEST,
     CatchUp,
     Definition,
     Overlap,
@@ -27,7 +31,11 @@ from taskmill.tasks.schedules.store import MOST, Declared, TooMany
 from taskmill.tasks.service import TaskService
 from taskmill.units import parse_duration
 
-Seconds = float | Annotated[str, msgspec.Meta(max_length=40)]  # or a text such as `10s`
+_Text = Annotated[
+    str, msgspec.Meta(max_length=40), means("`100ms`, `5s`, `1m`, `2h`, `7d`.", format="taskmill-duration")
+]
+Every = Annotated[float, means("Seconds.", minimum=SHORTEST / 1000, maximum=LONGEST / 1000)] | _Text
+Jitter = Annotated[float, means("Seconds.", minimum=0, maximum=LONGEST_JITTER / 1000)] | _Text
 
 _MEND = "Mend the fields that `errors` names."
 _DECLARED = (
@@ -39,29 +47,40 @@ class ScheduleBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The body of ``PUT /schedules/{name}``."""
 
     action: Name
-    data: msgspec.Raw = msgspec.Raw(b"{}")
-    cron: Annotated[str, msgspec.Meta(max_length=200)] | None = None
-    every: Seconds | None = None
-    timezone: Annotated[str, msgspec.Meta(max_length=100)] = "UTC"
-    overlap: Overlap = "skip"
-    catch_up: CatchUp = "one"
-    jitter: Seconds = 0.0
-    queue: Name | None = None
-    priority: Annotated[int, msgspec.Meta(ge=0, le=9)] | None = None
-    paused: bool = False
+    data: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"{}"))
+    cron: (
+        Annotated[str, msgspec.Meta(max_length=200), means("Five fields, or six.", format="cron")] | None
+    ) = None
+    every: Every | None = None
+    timezone: Annotated[str, msgspec.Meta(max_length=100), means("Of the cron.", format="time-zone")] = "UTC"
+    overlap: Annotated[Overlap, means("If its last task has not ended when it is due.")] = "skip"
+    catch_up: Annotated[CatchUp, means("Of the times that were missed.")] = "one"
+    jitter: Annotated[Jitter, means("Run it up to so much later, at random.")] = 0.0
+    queue: Annotated[Name, means("Another queue than the action's own.")] | None = None
+    priority: Annotated[int, msgspec.Meta(ge=0, le=9), means("Higher goes first.")] | None = None
+    paused: Annotated[bool, means("Until it is resumed.")] = False
 
 
 class ListQuery(msgspec.Struct):
     """The parameters of ``GET /schedules``."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
-    cursor: str = ""
+    cursor: Annotated[str, means("`next` of the answer before.")] = ""
 
 
 class NoQuery(msgspec.Struct):
     """No parameters."""
 
 
+_LINKS = words.by_schedule("$request.path.name")
+_SCHEDULE = {200: Answer("The schedule, with its last due times.", ScheduleDetails, links=_LINKS)}
+_IS_DECLARED = {409: "The registry declares this schedule, so it is changed there."}
+
+
+@Operation(
+    "List schedules, in the order of their names", words.SCHEDULES, query=ListQuery,
+    answers={200: Answer("A part of the list.", SchedulePage)},
+)  # fmt: skip
 async def list_schedules(request: Request, *, tasks: TaskService) -> SchedulePage:
     """``GET /schedules``: in the order of their names, a page at a time."""
     query = parse_query(request.scope["query_string"], ListQuery)
@@ -70,11 +89,24 @@ async def list_schedules(request: Request, *, tasks: TaskService) -> SchedulePag
     return SchedulePage([shown(row) for row in rows], len(rows), following)
 
 
+@Operation(
+    "Get a schedule", words.SCHEDULES, path=words.BY_SCHEDULE, answers=_SCHEDULE, problems=words.NO_SCHEDULE,
+)  # fmt: skip
 async def get_schedule(request: Request, *, tasks: TaskService) -> ScheduleDetails:
     """``GET /schedules/{name}``."""
     return await _details(_name(request), tasks)
 
 
+@Operation(
+    "Make a schedule, or change it", words.SCHEDULES, path=words.BY_SCHEDULE,
+    body=Annotated[ScheduleBody, msgspec.Meta(extra_json_schema=words.either("cron", "every"))],
+    examples={
+        "nightly": {"action": "sum", "data": {"numbers": [1, 2]}, "cron": "0 3 * * *", "timezone": "Europe/Berlin"},
+        "each minute": {"action": "uppercase", "data": {"text": "tick"}, "every": "1m"},
+    },
+    answers={**_SCHEDULE, 201: Answer("It is new.", ScheduleDetails, links=_LINKS)},
+    problems={409: "The registry declares this schedule, or there are as many as may be."},
+)  # fmt: skip
 async def put_schedule(request: Request, *, tasks: TaskService) -> tuple[int, ScheduleDetails]:
     """``PUT /schedules/{name}``: 201 if it is new, else 200."""
     name = _name(request)
@@ -101,6 +133,11 @@ async def put_schedule(request: Request, *, tasks: TaskService) -> tuple[int, Sc
     return 201 if new else 200, await _details(name, tasks)
 
 
+@Operation(
+    "Delete a schedule", words.SCHEDULES, path=words.BY_SCHEDULE,
+    answers={204: Answer("It is gone. Tasks that it has submitted stay.")},
+    problems={**words.NO_SCHEDULE, **_IS_DECLARED},
+)  # fmt: skip
 async def delete_schedule(request: Request, *, tasks: TaskService) -> Response:
     """``DELETE /schedules/{name}``: 204. Tasks that it has submitted stay."""
     try:
@@ -112,6 +149,12 @@ async def delete_schedule(request: Request, *, tasks: TaskService) -> Response:
     return Response(status_code=204)
 
 
+@Operation(
+    "Submit a schedule's task now", words.SCHEDULES, path=words.BY_SCHEDULE,
+    description="Also while it is paused, or its last task runs.",
+    answers={202: words.SUBMITTED},
+    problems={**words.NO_SCHEDULE, 409: "Its action takes no second task of its key, or there is no such action."},
+)  # fmt: skip
 async def run_schedule(request: Request, *, tasks: TaskService) -> Response:
     """``POST /schedules/{name}/run``: submit its task now, also while it is paused or its last task runs."""
     found = await tasks.scheduler.store.get(_name(request))
@@ -133,6 +176,9 @@ async def run_schedule(request: Request, *, tasks: TaskService) -> Response:
     return Response(msgspec.json.encode(body), 202, {"location": f"/tasks/{id_}"}, JSON.decode())
 
 
+@Operation(
+    "Pause a schedule", words.SCHEDULES, path=words.BY_SCHEDULE, answers=_SCHEDULE, problems=words.NO_SCHEDULE,
+)  # fmt: skip
 async def pause_schedule(request: Request, *, tasks: TaskService) -> ScheduleDetails:
     """``POST /schedules/{name}/pause``: until it is resumed, also after a restart."""
     name = _name(request)
@@ -141,6 +187,10 @@ async def pause_schedule(request: Request, *, tasks: TaskService) -> ScheduleDet
     return await _details(name, tasks)
 
 
+@Operation(
+    "Resume a schedule, from its next time on", words.SCHEDULES, path=words.BY_SCHEDULE, answers=_SCHEDULE,
+    problems={**words.NO_SCHEDULE, 409: "The registry declares it paused."},
+)  # fmt: skip
 async def resume_schedule(request: Request, *, tasks: TaskService) -> ScheduleDetails:
     """``POST /schedules/{name}/resume``: from its next time on."""
     name = _name(request)

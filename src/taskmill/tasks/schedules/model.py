@@ -13,7 +13,7 @@ import msgspec
 
 from taskmill.registry import nearest
 from taskmill.tasks.ids import to_text
-from taskmill.tasks.model import moment, timestamp
+from taskmill.tasks.model import Id, Time, moment, timestamp
 from taskmill.tasks.schedules.timing import Cron, Every, Timing
 
 Overlap = Literal["skip", "allow"]
@@ -87,10 +87,10 @@ class Schedule(msgspec.Struct):
 class ShownFire(msgspec.Struct):
     """A due time that has been, as the API shows it: `run`, or why it was not."""
 
-    due_at: str
-    at: str
+    due_at: Time
+    at: Time
     outcome: str
-    task_id: str | None
+    task_id: Id | None
 
 
 class ShownSchedule(msgspec.Struct, kw_only=True):
@@ -109,11 +109,11 @@ class ShownSchedule(msgspec.Struct, kw_only=True):
     priority: int | None
     paused: bool
     declared: bool
-    created_at: str
-    updated_at: str
-    next_run_at: str | None
-    last_run_at: str | None
-    last_task_id: str | None
+    created_at: Time
+    updated_at: Time
+    next_run_at: Time | None
+    last_run_at: Time | None
+    last_task_id: Id | None
 
 
 class ScheduleDetails(ShownSchedule, kw_only=True):

@@ -14,6 +14,7 @@ from time import time
 from taskmill.http import BadRequest
 from taskmill.sql import Database, DatabaseError, Overloaded, Transaction
 from taskmill.supervisor import SupervisorError
+from taskmill.tasks.cluster import topics
 from taskmill.tasks.schedules import firing
 from taskmill.tasks.schedules.firing import Run, Stored, Tasks
 from taskmill.tasks.schedules.model import Definition, Schedule
@@ -69,7 +70,12 @@ class Scheduler:
             await asyncio.wait([self._task])
 
     def changed(self) -> None:
-        """Look anew when a schedule runs next: one was added or changed."""
+        """Look anew when a schedule runs next, on whichever node: one was added or changed."""
+        self.soon()
+        self.store.database.signals.send(topics.SCHEDULES)
+
+    def soon(self) -> None:
+        """Look anew when a schedule runs next."""
         self._sooner.set()
 
     async def run_now(self, schedule: Schedule) -> Stored | None:

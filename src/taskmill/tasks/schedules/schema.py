@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table, Text
 
-from taskmill.sql import Migration
+from taskmill.sql import MYSQL_TABLE, Migration
 
 _metadata = MetaData()
 
@@ -123,6 +123,41 @@ MIGRATIONS = (
                     task_id bytea,
                     PRIMARY KEY (schedule, due)
                 );
+            """,
+            "mysql": f"""
+                CREATE TABLE IF NOT EXISTS schedule (
+                    name VARCHAR(200) NOT NULL PRIMARY KEY,
+                    declared SMALLINT NOT NULL,
+                    cron TEXT,
+                    every BIGINT,
+                    timezone TEXT NOT NULL,
+                    anchor BIGINT NOT NULL,
+                    action TEXT NOT NULL,
+                    data LONGTEXT NOT NULL,
+                    overlap TEXT NOT NULL,
+                    catch_up TEXT NOT NULL,
+                    jitter BIGINT NOT NULL,
+                    queue TEXT,
+                    priority SMALLINT,
+                    paused SMALLINT NOT NULL,
+                    revision BIGINT NOT NULL,
+                    created_at BIGINT NOT NULL,
+                    updated_at BIGINT NOT NULL,
+                    next_due BIGINT,
+                    next_run_at BIGINT,
+                    last_run_at BIGINT,
+                    last_task_id VARBINARY(16),
+                    forgotten BIGINT NOT NULL,
+                    KEY schedule_next (next_run_at, name)
+                ) {MYSQL_TABLE};
+                CREATE TABLE IF NOT EXISTS schedule_fire (
+                    schedule VARCHAR(200) NOT NULL,
+                    due BIGINT NOT NULL,
+                    at BIGINT NOT NULL,
+                    outcome TEXT NOT NULL,
+                    task_id VARBINARY(16),
+                    PRIMARY KEY (schedule, due)
+                ) {MYSQL_TABLE}
             """,
         },
     ),

@@ -8,9 +8,10 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from taskmill.http import BadRequest, FieldError
+from taskmill.http import BadRequest, FieldError, means
 from taskmill.registry import nearest
 from taskmill.tasks.lifecycle import STATUS_WORDS, Status
+from taskmill.tasks.model import StatusWord
 
 _NAME = msgspec.Meta(min_length=1, max_length=500)
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -21,13 +22,16 @@ MEND = "Mend the fields that `errors` names."
 class Filters(msgspec.Struct, kw_only=True):
     """The filters as they are sent; times are RFC 3339. A task must pass all that are given."""
 
-    status: str | None = None
-    action: Annotated[str, _NAME] | None = None
-    queue: Annotated[str, _NAME] | None = None
-    key: Annotated[str, _NAME] | None = None
-    tag: Annotated[str, _NAME] | None = None
-    created_after: str | None = None
-    created_before: str | None = None
+    status: StatusWord | None = None
+    action: Annotated[str, _NAME, means("Exactly so.")] | None = None
+    queue: Annotated[str, _NAME, means("Exactly so.")] | None = None
+    key: Annotated[str, _NAME, means("Exactly so.")] | None = None
+    tag: Annotated[str, _NAME, means("One of its tags.")] | None = None
+    created_after: Annotated[str, means("Created then or later.", format="date-time")] | None = None
+    created_before: Annotated[str, means("Created before then.", format="date-time")] | None = None
+
+
+FILTERS = Filters.__struct_fields__
 
 
 class Selection(NamedTuple):
@@ -65,8 +69,8 @@ def select_for_change(filters: Filters, allowed: Sequence[Status], verb: str) ->
     Raises:
         BadRequest: no filter is given, or its status is none of the allowed.
     """
-    if all(getattr(filters, name) is None for name in Filters.__struct_fields__):
-        names = ", ".join(f"`{name}`" for name in Filters.__struct_fields__)
+    if all(getattr(filters, name) is None for name in FILTERS):
+        names = ", ".join(f"`{name}`" for name in FILTERS)
         raise BadRequest(f"Say which tasks are meant, by at least one of {names}.")
     selection = select(filters)
     if not selection.statuses:

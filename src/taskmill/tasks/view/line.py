@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Select, bindparam, case, func, literal_column, select
 
-from taskmill.sql import SqliteDatabase
+from taskmill.sql import Database
 from taskmill.tasks.dispatch.dispatcher import Dispatcher
 from taskmill.tasks.dispatch.limiter import Limiter
 from taskmill.tasks.dispatch.limits import Limits
@@ -88,9 +88,7 @@ class Standing(NamedTuple):
 class Line:
     """Tells where tasks stand, by their rows and by the pace of their queues."""
 
-    def __init__(
-        self, database: SqliteDatabase, dispatchers: Mapping[str, Dispatcher], limits: Limits
-    ) -> None:
+    def __init__(self, database: Database, dispatchers: Mapping[str, Dispatcher], limits: Limits) -> None:
         self._database = database
         self._dispatchers = dispatchers
         self._limits = limits

@@ -13,7 +13,8 @@ from sqlalchemy import Select, bindparam, func, select
 from taskmill.tasks.dispatch.dispatcher import Dispatcher
 from taskmill.tasks.intake.placing import Placing
 from taskmill.tasks.lifecycle import Status
-from taskmill.tasks.model import timestamp
+from taskmill.tasks.model import Time, timestamp
+from taskmill.tasks.rows.portable import first_id
 from taskmill.tasks.rows.reader import Reader
 from taskmill.tasks.rows.schema import pause, task
 from taskmill.tasks.rows.statements import code
@@ -28,7 +29,8 @@ _QUEUED = task.c.status == code(Status.QUEUED)
 _QUEUED_IN_ALL: Select[int] = select(func.count()).select_from(task).where(_QUEUED)
 
 # Queued tasks of a queue that are not plain, and the first one's id. Parameter: queue.
-_RANKED: Select[Any] = select(*[func.count(), func.min(task.c.id)]).where(
+_counted: list[Any] = [func.count(), first_id(task.c.id)]
+_RANKED: Select[Any] = select(*_counted).where(
     _QUEUED, task.c.queue == bindparam("queue_"), task.c.rank.is_not(None)
 )
 
@@ -37,7 +39,7 @@ _oldest = (
 )
 
 # The first plain task among the oldest queued ones. Parameter: limit.
-_PLAIN: Select[Any] = select(func.min(_oldest.c.id)).where(_oldest.c.rank.is_(None))
+_PLAIN: Select[Any] = select(first_id(_oldest.c.id)).where(_oldest.c.rank.is_(None))
 
 _SCHEDULED: Select[Any] = (
     select(task.c.queue, func.count()).where(task.c.status == code(Status.SCHEDULED)).group_by(task.c.queue)
@@ -58,7 +60,7 @@ _PAUSES: Select[Any] = select(pause.c.queue, pause.c.paused_at, pause.c.paused_b
 class Pause(msgspec.Struct):
     """When a queue was paused, and by whom."""
 
-    at: str
+    at: Time
     by: str
 
 
@@ -79,7 +81,7 @@ class QueueState(msgspec.Struct):
     running: int
     consumers: int
     paused: Pause | None
-    counted_at: str
+    counted_at: Time
 
 
 class _Counts(NamedTuple):

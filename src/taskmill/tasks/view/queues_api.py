@@ -7,9 +7,10 @@ from typing import Annotated
 import msgspec
 from starlette.requests import Request
 
-from taskmill.http import BadRequest, parse_body, parse_query
+from taskmill.http import Answer, BadRequest, Link, Operation, means, parse_body, parse_query
 from taskmill.registry import nearest
 from taskmill.tasks.api import NoQuery, answering_503
+from taskmill.tasks.openapi import words
 from taskmill.tasks.service import TaskService
 from taskmill.tasks.view.queues import QueueState
 
@@ -24,13 +25,21 @@ class QueueList(msgspec.Struct):
 class PauseBody(msgspec.Struct, forbid_unknown_fields=True):
     """The body of ``POST /queues/{name}/pause``."""
 
-    by: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "a client"
+    by: Annotated[str, msgspec.Meta(min_length=1, max_length=200), means("Who pauses it.")] = "a client"
 
 
 class NoBody(msgspec.Struct, forbid_unknown_fields=True):
     """No fields."""
 
 
+_LINKS = tuple(
+    Link(function, {"name": "$request.path.name"})
+    for function in ("get_queue", "pause_queue", "resume_queue")
+)
+_STATE = {200: Answer("The queue's state.", QueueState, links=_LINKS)}
+
+
+@Operation("List the queues", words.QUEUES, answers={200: Answer("The state of each.", QueueList)})
 async def list_queues(request: Request, *, tasks: TaskService) -> QueueList:
     """``GET /queues``."""
     parse_query(request.scope["query_string"], NoQuery)
@@ -38,12 +47,21 @@ async def list_queues(request: Request, *, tasks: TaskService) -> QueueList:
     return QueueList(states, len(states))
 
 
+@Operation(
+    "Get a queue", words.QUEUES, path=words.BY_QUEUE, answers=_STATE, problems=words.NO_QUEUE
+)  # fmt: skip
 async def get_queue(request: Request, *, tasks: TaskService) -> QueueState:
     """``GET /queues/{name}``."""
     parse_query(request.scope["query_string"], NoQuery)
     return await _state(tasks, _name(request, tasks))
 
 
+@Operation(
+    "Pause a queue", words.QUEUES, path=words.BY_QUEUE,
+    description="No task of it begins any more; those that run go on to their end.",
+    body=PauseBody, body_optional=True, examples={"by": {"by": "Ada"}},
+    answers=_STATE, problems={**words.NO_QUEUE, **words.NOT_STORED},
+)  # fmt: skip
 async def pause_queue(request: Request, *, tasks: TaskService) -> QueueState:
     """``POST /queues/{name}/pause``: no task of it begins any more; those that run go on to their end."""
     parse_query(request.scope["query_string"], NoQuery)
@@ -54,6 +72,10 @@ async def pause_queue(request: Request, *, tasks: TaskService) -> QueueState:
     return await _state(tasks, name)
 
 
+@Operation(
+    "Resume a queue", words.QUEUES, path=words.BY_QUEUE, body=NoBody, body_optional=True,
+    answers=_STATE, problems={**words.NO_QUEUE, **words.NOT_STORED},
+)  # fmt: skip
 async def resume_queue(request: Request, *, tasks: TaskService) -> QueueState:
     """``POST /queues/{name}/resume``."""
     parse_query(request.scope["query_string"], NoQuery)

@@ -17,7 +17,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    exists,
     func,
     literal_column,
     select,
@@ -26,6 +25,7 @@ from sqlalchemy import (
 )
 
 from taskmill.tasks.lifecycle import Status
+from taskmill.tasks.rows.portable import first_id, has_tag
 from taskmill.tasks.rows.schema import task
 from taskmill.tasks.rows.statements import code
 from taskmill.tasks.view.filters import Selection
@@ -88,7 +88,8 @@ def values_of(selection: Selection, cursor: bytes | None) -> dict[str, Any]:
 @cache
 def page(shape: Shape) -> Select[Any]:
     """Find whole tasks. Parameters: those of :func:`values_of`, scan, limit."""
-    return select(task).where(task.c.id.in_(_matching(shape))).order_by(task.c.id.desc())
+    meant = _matching(shape).subquery()  # MySQL takes no LIMIT in what IN is asked of, but in what that reads
+    return select(task).where(task.c.id.in_(select(meant.c.id))).order_by(task.c.id.desc())
 
 
 @cache
@@ -105,7 +106,7 @@ def count(shape: Shape) -> Select[Any]:
         func.sum(case((_meant(shape, found), literal_column("1")), else_=literal_column("0"))),
         literal_column("0"),
     )
-    return select(meant, func.count(), func.min(found.c.id)).select_from(found)
+    return select(meant, func.count(), first_id(found.c.id)).select_from(found)
 
 
 def _matching(shape: Shape) -> Select[Any]:
@@ -152,10 +153,7 @@ def _meant(shape: Shape, found: Subquery) -> ColumnElement[bool]:
     if shape.queue:
         tests.append(found.c.queue == bindparam("queue_"))
     if shape.tag:
-        each = func.json_each(found.c.tags).table_valued("value")
-        tests.append(
-            exists(select(literal_column("1")).select_from(each).where(each.c.value == bindparam("tag_")))
-        )
+        tests.append(has_tag(found.c.tags, bindparam("tag_")))
     if shape.times:
         tests += [found.c.created_at >= bindparam("after_"), found.c.created_at < bindparam("before_")]
     return and_(true(), *tests)

@@ -11,12 +11,13 @@ import msgspec
 from sqlalchemy import Select, bindparam, select
 from starlette.requests import Request
 
-from taskmill.http import BadRequest, parse_query
+from taskmill.http import Answer, BadRequest, Operation, parse_query
 from taskmill.tasks.api import NoQuery
 from taskmill.tasks.dispatch.limiter import Limiter
 from taskmill.tasks.ids import from_text, to_text
 from taskmill.tasks.lifecycle import Status
-from taskmill.tasks.model import moment, timestamp
+from taskmill.tasks.model import Id, StatusWord, Time, moment, timestamp
+from taskmill.tasks.openapi import words
 from taskmill.tasks.rows.schema import pause, task
 from taskmill.tasks.service import TaskService
 from taskmill.tasks.view.line import Standing
@@ -40,7 +41,7 @@ class Paused(msgspec.Struct, tag_field="reason", tag="paused"):
 
     queue: str
     by: str | None
-    since: str | None
+    since: Time | None
 
 
 class Limited(msgspec.Struct, tag_field="reason", tag="limit"):
@@ -49,14 +50,14 @@ class Limited(msgspec.Struct, tag_field="reason", tag="limit"):
     limit: str
     key: str | None
     kind: Literal["concurrency", "rate"]
-    running: list[str]
-    next_at: str | None
+    running: list[Id]
+    next_at: Time | None
 
 
 class Scheduled(msgspec.Struct, tag_field="reason", tag="scheduled"):
     """Its time has not come."""
 
-    run_at: str | None
+    run_at: Time | None
 
 
 class NoAction(msgspec.Struct, tag_field="reason", tag="no_action"):
@@ -91,18 +92,18 @@ Reason = Paused | Limited | Scheduled | NoAction | NoQueue | NoConsumer | Place
 class Running(msgspec.Struct):
     """Since when a task has been running, and where: on the loop, or in a process of its own."""
 
-    since: str | None
+    since: Time | None
     on: Literal["inline", "loop", "process"] | None
 
 
 class Why(msgspec.Struct):
     """What a task waits for: nothing if it runs or has ended. ``estimated_start`` is null where nobody knows."""
 
-    id: str
-    status: str
+    id: Id
+    status: StatusWord
     waiting_for: list[Reason]
     running: Running | None
-    estimated_start: str | None
+    estimated_start: Time | None
 
 
 class _This(msgspec.Struct):
@@ -117,7 +118,12 @@ class _This(msgspec.Struct):
     paused_by: str | None
 
 
-async def why(request: Request, *, tasks: TaskService) -> Why:
+@Operation(
+    "What does a task wait for?", words.TASKS, path=words.BY_ID,
+    answers={200: Answer("Why it does not run yet; nothing if it runs or has ended.", Why)},
+    problems={404: words.NO_TASK[404]},
+)  # fmt: skip
+async def why_task(request: Request, *, tasks: TaskService) -> Why:
     """``GET /tasks/{id}/why``."""
     parse_query(request.scope["query_string"], NoQuery)
     id_ = from_text(request.path_params["id"])

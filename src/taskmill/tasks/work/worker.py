@@ -43,9 +43,9 @@ class Attempt(NamedTuple):
 class Worker:
     """Runs tasks, each attempt's end going to the store together with its message.
 
-    ``retry`` stores that a task runs again, ``settle`` lets go of messages whose end needs no store, and
-    ``dropped`` holds the keys of tasks that were cancelled and may still be on their way here. While queues
-    are ``paused``, ``take_back`` gets each task that would begin, and keeps it if it is of one of them.
+    ``running`` is what runs. ``retry`` stores that a task runs again, ``settle`` lets go of messages whose end
+    needs no store, ``dropped`` holds the keys of tasks that were cancelled and may still be on their way here.
+    While queues are ``paused``, ``take_back`` gets each task that would begin, and keeps it if it is of one of them.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class Worker:
         self._paused = paused
         self._take_back = take_back
         self._loop = asyncio.get_running_loop()
-        self._running: dict[TaskMessage, Attempt] = {}
+        self.running: dict[TaskMessage, Attempt] = {}
         self._claiming: set[TaskMessage] = set()  # whether their attempts begin is being written
-        self._noting = Noting(store, self._running)
+        self._noting = Noting(store, self.running)
         self._quarantine = Quarantine()
         self._stopping = False
 
@@ -107,27 +107,27 @@ class Worker:
     def cancel(self, keys: Iterable[bytes]) -> list[bytes]:
         """Stop those of the tasks that run, and return them: their rows say already that they are cancelled."""
         wanted = set(keys)
-        messages = [message for message in self._running if message.key in wanted]
+        messages = [message for message in self.running if message.key in wanted]
         for message in messages:
             self._stop(message, "cancelled")
         return [message.key for message in messages]
 
     def has(self, key: bytes) -> bool:
         """Whether a task is under way."""
-        return any(message.key == key for message in self._running)
+        return any(message.key == key for message in self.running)
 
     async def stop(self) -> None:
         """Break off what still runs on the loop. Its attempts are taken back: they cost nothing."""
         self._stopping = True
-        handles = {message: attempt.handle for message, attempt in self._running.items()}
+        handles = {message: attempt.handle for message, attempt in self.running.items()}
         tasks = {message: task for message, task in handles.items() if isinstance(task, asyncio.Task)}
         for message in tasks.keys() - self._claiming:
             tasks[message].cancel()
         if tasks:
             await asyncio.wait(tasks.values(), timeout=1)
-        for message in filter(lambda message: message.noted, self._running):
+        for message in filter(lambda message: message.noted, self.running):
             self._store.release(message)
-        self._running.clear()
+        self.running.clear()
 
     def _run_inline(self, message: TaskMessage) -> None:
         Inline.task = message
@@ -190,7 +190,7 @@ class Worker:
             self._run_isolated(slot, message)
 
     def _spawn(self, slot: Slot, message: TaskMessage, coroutine: Coroutine[Any, Any, None]) -> None:
-        self._running[message] = Attempt(slot, self._loop.create_task(coroutine, name=message.name))
+        self.running[message] = Attempt(slot, self._loop.create_task(coroutine, name=message.name))
         self._noting.wake()
 
     async def _run_async(self, slot: Slot, message: TaskMessage) -> None:
@@ -207,7 +207,7 @@ class Worker:
         finally:
             if timer is not None:
                 timer.cancel()
-        if message not in self._running:  # it was given up before it came to its end
+        if message not in self.running:  # it was given up before it came to its end
             return
         if message.stopping == "timeout":
             failure = timed_out(message.timeout)
@@ -220,11 +220,11 @@ class Worker:
         self._go_on(slot, message)
 
     def _time_out(self, message: TaskMessage) -> None:
-        if message in self._running and not message.stopping:
+        if message in self.running and not message.stopping:
             self._stop(message, "timeout")
 
     def _stop(self, message: TaskMessage, reason: Literal["timeout", "cancelled"]) -> None:
-        attempt = self._running[message]
+        attempt = self.running[message]
         message.stopping = reason
         if isinstance(attempt.handle, Call):
             self._pool.cancel(attempt.handle, GRACE)
@@ -235,7 +235,7 @@ class Worker:
 
     def _give_up(self, message: TaskMessage) -> None:
         """Let go of an attempt on the loop that does not heed its cancellation."""
-        attempt = self._running.get(message)
+        attempt = self.running.get(message)
         if attempt is None or not isinstance(attempt.handle, asyncio.Task):
             return
         logger.error("action %s goes on though cancelled: it must not catch CancelledError", message.name)
@@ -266,7 +266,7 @@ class Worker:
         quick = registered.seconds < BATCH
         for message in batch:
             call = Call(registered.function, payload(message), partial(done, message), message.timeout, quick)
-            self._running[message] = Attempt(slot, call)
+            self.running[message] = Attempt(slot, call)
             calls.append(call)
         self._noting.wake()
         self._pool.submit(calls)
@@ -292,7 +292,7 @@ class Worker:
             self._retry(message, failure)
 
     def _ended(self, slot: Slot, message: TaskMessage) -> None:
-        self._running.pop(message, None)
+        self.running.pop(message, None)
         slot.done()
 
     def _go_on(self, slot: Slot, message: TaskMessage) -> None:

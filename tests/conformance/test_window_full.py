@@ -6,20 +6,20 @@ import pytest
 from channels import Factory, Recorder, messages, run
 
 from taskmill.queue import QueueError, QueueFull
-from taskmill.queue.drivers.base import Channel, Room
+from taskmill.queue.drivers.base import Room, Window
 
 
-async def begun(channel: Channel, *ids: object, body: str = "{}") -> asyncio.Task[None]:
+async def begun(channel: Window, *ids: object, body: str = "{}") -> asyncio.Task[None]:
     """Begin to publish, and return once that waits or has ended."""
     task = asyncio.create_task(channel.publish(messages(*ids, body=body)))  # type: ignore[arg-type]
     await asyncio.sleep(0)
     return task
 
 
-def test_publishers_wait_for_room_and_keep_their_order(driver: Factory) -> None:
-    async def scenario(channel: Channel) -> None:
+def test_publishers_wait_for_room_and_keep_their_order(window: Factory) -> None:
+    async def scenario(channel: Window) -> None:
         publishers = [await begun(channel, f"{i}a", f"{i}b", f"{i}c") for i in range(10)]
-        assert channel.depth() == 4
+        assert channel.length() == 4
         assert not publishers[1].done()
         receiver = Recorder(channel, credit=2)
         for count in range(2, 31):
@@ -28,11 +28,11 @@ def test_publishers_wait_for_room_and_keep_their_order(driver: Factory) -> None:
         await asyncio.gather(*publishers)
         assert receiver.ids == [f"{i}{letter}" for i in range(10) for letter in "abc"]
 
-    run(driver, scenario, max_length=4)
+    run(window, scenario, max_length=4)
 
 
-def test_a_newcomer_overtakes_nobody_that_waits(driver: Factory) -> None:
-    async def scenario(channel: Channel) -> None:
+def test_a_newcomer_overtakes_nobody_that_waits(window: Factory) -> None:
+    async def scenario(channel: Window) -> None:
         first = await begun(channel, *range(5))
         receiver = Recorder(channel, credit=1)
         await receiver.has(1)
@@ -46,11 +46,11 @@ def test_a_newcomer_overtakes_nobody_that_waits(driver: Factory) -> None:
         await asyncio.gather(first, second)
         assert receiver.ids == [str(id_) for id_ in range(6)]
 
-    run(driver, scenario, max_length=2)
+    run(window, scenario, max_length=2)
 
 
-def test_a_small_message_does_not_overtake_a_large_one_that_waits(driver: Factory) -> None:
-    async def scenario(channel: Channel) -> None:
+def test_a_small_message_does_not_overtake_a_large_one_that_waits(window: Factory) -> None:
+    async def scenario(channel: Window) -> None:
         await channel.publish(messages("a", "b", body="x" * 400))
         large = await begun(channel, "large", body="x" * 900)
         small = await begun(channel, "small", body="x")
@@ -61,11 +61,11 @@ def test_a_small_message_does_not_overtake_a_large_one_that_waits(driver: Factor
         await asyncio.gather(large, small)
         assert receiver.ids == ["a", "b", "large", "small"]
 
-    run(driver, scenario, max_bytes=1000)
+    run(window, scenario, max_bytes=1000)
 
 
-def test_a_cancelled_publisher_leaves_no_trace_and_lets_the_others_in(driver: Factory) -> None:
-    async def scenario(channel: Channel) -> None:
+def test_a_cancelled_publisher_leaves_no_trace_and_lets_the_others_in(window: Factory) -> None:
+    async def scenario(channel: Window) -> None:
         await channel.publish(messages("a", body="x" * 600))
         large = await begun(channel, "large", body="x" * 900)
         small = await begun(channel, "small", body="x")
@@ -77,13 +77,13 @@ def test_a_cancelled_publisher_leaves_no_trace_and_lets_the_others_in(driver: Fa
         await receiver.has(2)
         receiver.settle()
         assert receiver.ids == ["a", "small"]
-        assert channel.depth() == 0
+        assert channel.length() == 0
 
-    run(driver, scenario, max_bytes=1000)
+    run(window, scenario, max_bytes=1000)
 
 
-def test_a_cancelled_publisher_has_published_a_first_part_at_most(driver: Factory) -> None:
-    async def scenario(channel: Channel) -> None:
+def test_a_cancelled_publisher_has_published_a_first_part_at_most(window: Factory) -> None:
+    async def scenario(channel: Window) -> None:
         task = await begun(channel, "a", "b", "c")
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -94,14 +94,14 @@ def test_a_cancelled_publisher_has_published_a_first_part_at_most(driver: Factor
         await receiver.has(3)
         assert receiver.ids == ["a", "b", "d"]
 
-    run(driver, scenario, max_length=2)
+    run(window, scenario, max_length=2)
 
 
 @pytest.mark.parametrize("limits", [{"max_length": 2}, {"max_bytes": 25}])
 def test_one_that_refuses_takes_all_of_a_publication_or_nothing(
-    driver: Factory, limits: dict[str, int]
+    window: Factory, limits: dict[str, int]
 ) -> None:
-    async def scenario(channel: Channel) -> None:
+    async def scenario(channel: Window) -> None:
         ten = "x" * 10
         await channel.publish(messages("a", body=ten))
         with pytest.raises(QueueFull, match="no room"):
@@ -116,11 +116,11 @@ def test_one_that_refuses_takes_all_of_a_publication_or_nothing(
         await receiver.has(3)
         assert receiver.ids == ["a", "d", "f"]
 
-    run(driver, scenario, when_full="refuse", **limits)  # type: ignore[arg-type]
+    run(window, scenario, when_full="refuse", **limits)  # type: ignore[arg-type]
 
 
-def test_an_offer_takes_what_there_is_room_for(driver: Factory) -> None:
-    async def scenario(channel: Channel) -> None:
+def test_an_offer_takes_what_there_is_room_for(window: Factory) -> None:
+    async def scenario(channel: Window) -> None:
         assert channel.capacity == Room(3, 100)
         assert channel.offer(messages("a", body="x" * 60)) == 1
         assert channel.room() == Room(2, 40)
@@ -131,12 +131,12 @@ def test_an_offer_takes_what_there_is_room_for(driver: Factory) -> None:
         receiver.settle()
         assert channel.room() == channel.capacity
 
-    run(driver, scenario, max_length=3, max_bytes=100)
+    run(window, scenario, max_length=3, max_bytes=100)
 
 
 @pytest.mark.parametrize("body", ["x" * 5000, "\U0001f680" * 2000])
-def test_one_message_always_fits_and_its_bytes_are_given_back(driver: Factory, body: str) -> None:
-    async def scenario(channel: Channel) -> None:
+def test_one_message_always_fits_and_its_bytes_are_given_back(window: Factory, body: str) -> None:
+    async def scenario(channel: Window) -> None:
         receiver = Recorder(channel)
         await channel.publish(messages("huge", body=body))
         assert channel.offer(messages("next")) == 0
@@ -145,17 +145,17 @@ def test_one_message_always_fits_and_its_bytes_are_given_back(driver: Factory, b
         receiver.settle()
         assert channel.offer(messages("next")) == 1
 
-    run(driver, scenario, max_bytes=1000)
+    run(window, scenario, max_bytes=1000)
 
 
-def test_what_waits_when_the_driver_stops_is_told(driver: Factory) -> None:
+def test_what_waits_when_the_driver_stops_is_told(window: Factory) -> None:
     waiting: list[asyncio.Task[None]] = []
 
-    async def scenario(channel: Channel) -> None:
+    async def scenario(channel: Window) -> None:
         waiting.append(await begun(channel, "a", "b"))
 
     async def all_of_it() -> None:
-        async with driver(max_length=1) as channel:
+        async with window(max_length=1) as channel:
             await scenario(channel)
         with pytest.raises(QueueError, match="has stopped"):
             await waiting[0]

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from channels import Factory, Recorder, messages, run
 
 from taskmill.queue import Message
-from taskmill.queue.drivers.base import Channel
+from taskmill.queue.drivers.base import Window
 
 
 class Source:
     """Hands out numbered messages, and notes how many were asked for each time."""
 
-    def __init__(self, channel: Channel, count: int = 1000, body: str = "{}") -> None:
+    def __init__(self, channel: Window, count: int = 1000, body: str = "{}") -> None:
         self.left = messages(*range(count), body=body)
         self.asked: list[int] = []
         channel.draw_from(self.draw)
@@ -22,8 +22,8 @@ class Source:
         return taken
 
 
-def test_a_source_is_asked_for_no_more_than_there_is_credit_for(driver: Factory) -> None:
-    async def scenario(channel: Channel) -> None:
+def test_a_source_is_asked_for_no_more_than_there_is_credit_for(window: Factory) -> None:
+    async def scenario(channel: Window) -> None:
         source = Source(channel)
         channel.pump()
         assert source.asked == [], "nobody wants anything"
@@ -33,13 +33,13 @@ def test_a_source_is_asked_for_no_more_than_there_is_credit_for(driver: Factory)
         await receiver.has(5)
         assert receiver.ids == [str(id_) for id_ in range(5)]
         assert source.asked == [3, 2]
-        assert channel.depth() == 3
+        assert channel.length() == 3
 
-    run(driver, scenario)
+    run(window, scenario)
 
 
-def test_a_source_that_has_nothing_is_asked_again_at_the_next_pump(driver: Factory) -> None:
-    async def scenario(channel: Channel) -> None:
+def test_a_source_that_has_nothing_is_asked_again_at_the_next_pump(window: Factory) -> None:
+    async def scenario(channel: Window) -> None:
         source = Source(channel, 0)
         receiver = Recorder(channel)
         assert source.asked == [1000]
@@ -48,11 +48,11 @@ def test_a_source_that_has_nothing_is_asked_again_at_the_next_pump(driver: Facto
         await receiver.has(1)
         assert receiver.ids == ["new"]
 
-    run(driver, scenario)
+    run(window, scenario)
 
 
-def test_what_was_published_goes_before_what_a_source_has(driver: Factory) -> None:
-    async def scenario(channel: Channel) -> None:
+def test_what_was_published_goes_before_what_a_source_has(window: Factory) -> None:
+    async def scenario(channel: Window) -> None:
         source = Source(channel)
         await channel.publish(messages("a", "b"))
         receiver = Recorder(channel, credit=4)
@@ -60,25 +60,25 @@ def test_what_was_published_goes_before_what_a_source_has(driver: Factory) -> No
         assert receiver.ids == ["a", "b", "0", "1"]
         assert source.asked == [2]
 
-    run(driver, scenario)
+    run(window, scenario)
 
 
-def test_a_source_is_drawn_from_only_while_there_is_room(driver: Factory) -> None:
-    async def scenario(channel: Channel) -> None:
+def test_a_source_is_drawn_from_only_while_there_is_room(window: Factory) -> None:
+    async def scenario(channel: Window) -> None:
         source = Source(channel)
         receiver = Recorder(channel)
         await receiver.has(4)
-        assert channel.depth() == 4
+        assert channel.length() == 4
         assert source.asked == [4]
         receiver.settle(count=1)
         await receiver.has(5)
-        assert channel.depth() == 4
+        assert channel.length() == 4
 
-    run(driver, scenario, max_length=4)
+    run(window, scenario, max_length=4)
 
 
-def test_no_more_is_drawn_once_the_bodies_fill_the_queue(driver: Factory) -> None:
-    async def scenario(channel: Channel) -> None:
+def test_no_more_is_drawn_once_the_bodies_fill_the_queue(window: Factory) -> None:
+    async def scenario(channel: Window) -> None:
         Source(channel, body="x" * 60)
         first = Recorder(channel, credit=1)
         second = Recorder(channel, credit=1)
@@ -89,26 +89,26 @@ def test_no_more_is_drawn_once_the_bodies_fill_the_queue(driver: Factory) -> Non
         first.settle()
         await third.has(1)
 
-    run(driver, scenario, max_bytes=100)
+    run(window, scenario, max_bytes=100)
 
 
-def test_a_drawn_message_that_is_nacked_comes_again(driver: Factory) -> None:
-    async def scenario(channel: Channel) -> None:
+def test_a_drawn_message_that_is_nacked_comes_again(window: Factory) -> None:
+    async def scenario(channel: Window) -> None:
         Source(channel, 1)
         receiver = Recorder(channel)
         await receiver.has(1)
         receiver.settle(acknowledge=False)
-        assert channel.depth() == 1, "it rests, and takes up its room"
+        assert channel.length() == 1, "it rests, and takes up its room"
         await receiver.has(2)
         assert receiver.ids == ["0", "0"]
         receiver.settle()
-        assert channel.depth() == 0
+        assert channel.length() == 0
 
-    run(driver, scenario)
+    run(window, scenario)
 
 
-def test_receivers_take_turns_at_a_source(driver: Factory) -> None:
-    async def scenario(channel: Channel) -> None:
+def test_receivers_take_turns_at_a_source(window: Factory) -> None:
+    async def scenario(channel: Window) -> None:
         source = Source(channel, 0)
         receivers = [Recorder(channel) for _ in range(2)]
         for id_ in range(20):
@@ -120,21 +120,21 @@ def test_receivers_take_turns_at_a_source(driver: Factory) -> None:
         channel.unsubscribe(receivers[0])
         assert channel.receivers() == 1
 
-    run(driver, scenario)
+    run(window, scenario)
 
 
-def test_a_message_that_is_settled_as_it_is_received_makes_room_at_once(driver: Factory) -> None:
+def test_a_message_that_is_settled_as_it_is_received_makes_room_at_once(window: Factory) -> None:
     class Swift(Recorder):
         def receive(self, messages: Sequence[Message]) -> None:
             super().receive(messages)
             self.settle()  # which pumps, within a pump
 
-    async def scenario(channel: Channel) -> None:
+    async def scenario(channel: Window) -> None:
         source = Source(channel, 50)
         receiver = Swift(channel, credit=3)
         await receiver.has(50)
         assert receiver.ids == [str(id_) for id_ in range(50)]
         assert source.left == []
-        assert channel.depth() == 0
+        assert channel.length() == 0
 
-    run(driver, scenario, max_length=2)
+    run(window, scenario, max_length=2)

@@ -1,0 +1,1 @@
+"""``/docs``: a server's OpenAPI document as a page, with all that it needs in this folder."""

@@ -1,0 +1,72 @@
+"""A batch: tasks of one request that are stored with one transaction, each with its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from taskmill.http import BadRequest, FieldError
+from taskmill.tasks.actions.catalog import Catalog, Registered
+from taskmill.tasks.ids import IdSource
+from taskmill.tasks.intake.once import IdempotencyKey
+from taskmill.tasks.intake.placing import NewTask, Placing
+from taskmill.tasks.intake.submission import PlainSubmission, Submission, read_submission
+
+Row = tuple[Any, ...]
+
+
+class Wanted(NamedTuple):
+    """A body that asks for a task: what it says, and the action that it names."""
+
+    submission: PlainSubmission
+    registered: Registered
+    key: IdempotencyKey | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether the task has no more than an action and its data."""
+        return self.registered.plain and self.key is None and not isinstance(self.submission, Submission)
+
+
+def read(body: bytes, catalog: Catalog, placing: Placing) -> Wanted:
+    """Read one body; raise BadRequest where it cannot be a task."""
+    submission, registered, _ = read_submission(body, catalog)
+    if isinstance(submission, Submission):
+        placing.queue_of(submission, registered)
+        if submission.start_by is not None:
+            why = "for single submissions only"
+            raise BadRequest("Leave `start_by` out, or use `expires_in`.", [FieldError("start_by", why)])
+    return Wanted(submission, registered)
+
+
+class Batch:
+    """The rows of tasks, made in the order in which they were wanted.
+
+    ``plain`` are rows of :data:`taskmill.tasks.rows.statements.ADD`. ``full`` are other tasks, and ``looking`` those that
+    look for others before they are stored, with their keys. ``ids`` are of all of them, as they were wanted.
+    """
+
+    def __init__(self) -> None:
+        self.plain: list[Row] = []
+        self.full: list[NewTask] = []
+        self.looking: list[tuple[int, NewTask, IdempotencyKey | None]] = []  # with their places among the ids
+        self.ids: list[bytes] = []
+
+    def make(self, wanted: Sequence[Wanted], ids: IdSource, placing: Placing, queue: str) -> None:
+        """Give each its id and its row, now: ids must grow in the order of commits."""
+        following, own, plain = ids.next, self.ids.append, self.plain.append
+        for place, one in enumerate(wanted):
+            submission, registered, key = one
+            id_ = following()
+            own(id_)
+            if one.plain:
+                data = str(submission.data, "utf-8")
+                plain((id_, submission.action, queue, data, registered.action.max_attempts, ids.now))
+                continue
+            if not isinstance(submission, Submission):
+                submission = Submission(action=submission.action, data=submission.data)
+            new = placing.place(id_, submission, registered, None, ids.now)
+            if key is None and new.place.key is None and new.fair_key is None:
+                self.full.append(new)
+            else:
+                self.looking.append((place, new, key))

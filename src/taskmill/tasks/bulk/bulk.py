@@ -1,0 +1,142 @@
+"""Storing many tasks at once: rows that nobody looks at are written as they are, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from taskmill.sql import Transaction
+from taskmill.tasks.actions.catalog import Catalog
+from taskmill.tasks.bulk.batch import Batch, Wanted, read
+from taskmill.tasks.ids import IdSource
+from taskmill.tasks.intake import once
+from taskmill.tasks.intake.intake import Intake
+from taskmill.tasks.intake.placing import NewTask, Placing
+from taskmill.tasks.rows import statements
+
+Refused = once.NotUnique | once.KeyReused
+
+_ADD = ("id_", "action_", "queue_", "data_", "max_attempts_", "created_at_")
+
+
+class Bulk:
+    """Stores tasks of many bodies, and has them dispatched. ``queue`` is that of plain tasks."""
+
+    def __init__(self, catalog: Catalog, ids: IdSource, placing: Placing, queue: str, intake: Intake) -> None:
+        self._catalog = catalog
+        self._ids = ids
+        self._placing = placing
+        self._queue = queue
+        self._intake = intake
+
+    @property
+    def full(self) -> bool:
+        """Whether as many tasks wait or run as may."""
+        return self._intake.full
+
+    def read(self, body: bytes) -> Wanted:
+        """Read one body; raise BadRequest where it cannot be a task."""
+        return read(body, self._catalog, self._placing)
+
+    async def store(self, wanted: Sequence[Wanted]) -> list[bytes]:
+        """Store tasks, all or none; return their ids.
+
+        Raises:
+            Unwanted: one of them is not to be stored beside those that are there.
+            DatabaseError: none has been stored.
+            Overloaded: the same.
+        """
+        batch = self._batch(wanted)
+        if batch.looking:
+            await self._store_looking(batch, batch.plain, batch.full)
+        else:
+            await self._store_rows(batch)
+        return batch.ids
+
+    async def store_each(self, wanted: Sequence[Wanted]) -> list[bytes | Refused]:
+        """Store those of the tasks that can be; return for each its id, or why it is not stored.
+
+        Raises:
+            DatabaseError: none has been stored, or none of those with keys.
+            Overloaded: the same.
+        """
+        batch = self._batch(wanted)
+        refused: dict[int, Refused] = {}
+        if batch.plain or batch.full:
+            await self._store_rows(batch)
+        if batch.looking:
+            await self._store_looking(batch, (), (), refused)
+        return [refused.get(place, id_) for place, id_ in enumerate(batch.ids)]
+
+    def _batch(self, wanted: Sequence[Wanted]) -> Batch:
+        batch = Batch()
+        batch.make(wanted, self._ids, self._placing, self._queue)
+        return batch
+
+    async def _store_rows(self, batch: Batch) -> None:
+        database = self._intake.database
+        plain, full = batch.plain, batch.full
+        groups: list[tuple[str, list[Any]]] = []
+        if plain:
+            groups.append((database.compile(statements.ADD), plain))
+        if full:
+            groups.append((database.compile(statements.ADD_FULL), [new.row() for new in full]))
+        with self._intake.bundle(batch.ids[0]) as stored:
+
+            def then() -> None:
+                stored(batch.ids[-1], len(plain))
+                self._intake.stored(full)
+
+            await database.writer.store(groups, then)
+
+    async def _store_looking(
+        self,
+        batch: Batch,
+        plain: Sequence[tuple[Any, ...]],
+        full: Sequence[NewTask],
+        refused: dict[int, Refused] | None = None,
+    ) -> None:
+        """Store tasks that look for others, and with them those that do not, in one transaction.
+
+        One that is refused breaks it off, unless ``refused`` is there to take it, by its place.
+        """
+
+        def call(transaction: Transaction) -> list[once.Submitted | None]:
+            if refused is not None:
+                refused.clear()  # the transaction may be run again
+            for row in plain:
+                transaction.change(statements.ADD, **dict(zip(_ADD, row, strict=True)))
+            answers: list[once.Submitted | None] = [
+                once.submit(transaction, new, idempotency=None) for new in full
+            ]
+            for place, new, key in batch.looking:
+                try:
+                    answers.append(once.submit(transaction, new, idempotency=key))
+                except (once.NotUnique, once.KeyReused) as error:
+                    if refused is None:
+                        raise Unwanted(place, error) from None
+                    refused[place] = error
+                    answers.append(None)
+            return answers
+
+        news = [*full, *(new for _, new, _ in batch.looking)]
+        with self._intake.bundle(batch.ids[0]) as stored:
+            answers = await self._intake.submit_together(news, call)
+            stored(batch.ids[-1], len(plain))
+        for (place, _, _), answer in zip(batch.looking, answers[len(full) :], strict=True):
+            if answer is not None:
+                batch.ids[place] = answer.id
+
+
+class Unwanted(Exception):
+    """One of many tasks is not to be stored; ``place`` is which, ``why`` the reason."""
+
+    def __init__(self, place: int, why: Refused) -> None:
+        super().__init__()
+        self.place = place
+        self.why = why
+
+
+def keyed(wanted: Wanted, key: str, body: bytes) -> Wanted:
+    """Return a wanted task with an idempotency key of its own."""
+    return wanted._replace(key=once.idempotency_key(key, body))

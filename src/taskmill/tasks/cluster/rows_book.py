@@ -1,0 +1,76 @@
+"""The book of nodes that share a database: who has a task stands in its row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from taskmill.sql import Database, Transaction
+from taskmill.tasks.actions.catalog import Catalog
+from taskmill.tasks.cluster.notice import Notice
+from taskmill.tasks.cluster.outstanding import Outstanding
+from taskmill.tasks.message import Dispatchable, TaskMessage, from_row
+from taskmill.tasks.rows import sharing
+
+
+class RowsBook:
+    """Claims rows for this node, whose id ``node`` tells. ``outstanding`` is what it has handed out if it leads.
+
+    Only what the present leader has named is claimed: one that leads no more may have had other limits in mind.
+    """
+
+    def __init__(
+        self, database: Database, catalog: Catalog, node: Callable[[], bytes], outstanding: Outstanding
+    ) -> None:
+        self._database = database
+        self._catalog = catalog
+        self._node = node
+        self._outstanding = outstanding
+
+    def knows(self, action: str) -> bool:
+        """Whether this node can run an action."""
+        return self._catalog.find(action) is not None
+
+    async def claim(self, notices: Mapping[bytes, Notice]) -> Mapping[bytes, TaskMessage]:
+        """Claim tasks."""
+        fence = max(named.fence for named in notices.values())
+        keys = [key for key, named in notices.items() if named.fence == fence]
+        node = self._node()
+        count, values = sharing.keys(keys)
+
+        def call(transaction: Transaction) -> list[Dispatchable]:
+            if not transaction.change(sharing.claim(count), node_=node, fence_=fence, **values):
+                return []
+            return transaction.fetch(sharing.claimed(count), node_=node, **values)
+
+        claimed = {}
+        for row in await self._database.write(call):
+            key = bytes(row[0])
+            claimed[key] = self._message(row, notices[key])
+            entry = self._outstanding.entries.get(key)
+            if entry is not None:
+                self._outstanding.claim(entry)
+                entry.here = True
+        self._outstanding.freed()
+        return claimed
+
+    async def give_back(self, messages: Sequence[TaskMessage]) -> None:
+        """Let go of tasks."""
+        node = self._node()
+
+        def call(transaction: Transaction) -> None:
+            for first in range(0, len(messages), sharing.MOST):
+                ids = [message.key for message in messages[first : first + sharing.MOST]]
+                count, values = sharing.keys(ids)
+                transaction.change(sharing.give_back(count), node_=node, **values)
+
+        if messages:
+            await self._database.write(call)
+
+    def ended(self, message: TaskMessage) -> None:
+        """Do nothing: its row says so, and whoever leads looks there."""
+
+    def _message(self, row: Any, named: Notice) -> TaskMessage:
+        registered = self._catalog.find(row[1])
+        assert registered is not None  # noqa: S101 - `knows` was asked before
+        return from_row(row, registered, suspect=named.suspect)

@@ -1,0 +1,47 @@
+"""What Schemathesis needs to know of the API beyond its document.
+
+The document is written in JSON Schema, which has no word for a rule between two fields, nor for what a cron is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from zoneinfo import available_timezones
+
+import schemathesis
+from hypothesis import strategies as st
+
+CRONS = ["* * * * *", "0 3 * * MON-FRI", "*/5 0-6 1,15 * *", "30 4 L * *"]
+
+schemathesis.openapi.format("cron", st.sampled_from(CRONS))
+schemathesis.openapi.format("time-zone", st.sampled_from(sorted(available_timezones())))
+schemathesis.openapi.format("taskmill-duration", st.sampled_from(["1s", "90s", "1.5m", "2h", "7d"]))
+
+
+@schemathesis.hook
+def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
+    """Keep what the API takes as a whole where each field by itself is right."""
+    if not isinstance(body, dict):
+        return True
+    action, jitter = body.get("action"), body.get("jitter")
+    if isinstance(action, str) and not action.isprintable():  # as this Python's Unicode has it
+        return False
+    if body.get("start_by") and (body.get("delay") or body.get("run_at")):
+        return False  # it would have to be later than they are
+    return not jitter or jitter == "1s"  # it must be shorter than the time between two runs
+
+
+@schemathesis.hook
+def map_body(context: schemathesis.HookContext, body: Any) -> Any:
+    """Write 1.0 as 1, as JSON writers do: to JSON Schema both are an integer, and the API takes the second only."""
+    return _as_written(body)
+
+
+def _as_written(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_as_written(inner) for inner in value]
+    if isinstance(value, dict):
+        return {name: _as_written(inner) for name, inner in value.items()}
+    return value

@@ -1,0 +1,65 @@
+"""What is missing is named with its mend, and an address is shown without its secrets."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from parts import entry
+
+from taskmill.queue import NatsDriver, QueueError, RedisDriver
+from taskmill.queue.drivers.library import library, shown
+from taskmill.queue.drivers.nats import NatsConfig
+from taskmill.queue.drivers.redis import RedisConfig
+from taskmill.queue.drivers.tls import Tls
+
+
+@pytest.mark.parametrize(("missing", "kind", "config", "extra"), [
+    ("nats", NatsDriver, NatsConfig(name="d", kind="k", url="nats://x"), "nats"),
+    ("redis", RedisDriver, RedisConfig(name="d", kind="k", url="redis://x"), "redis"),
+])  # fmt: skip
+def test_a_missing_client_library_is_named_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch, missing: str, kind: type, config: object, extra: str
+) -> None:
+    import asyncio
+
+    for module in [name for name in sys.modules if name.split(".")[0] == missing or f"{extra}_" in name]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, missing, None)
+    for part in ("aio", "aio.client", "asyncio"):
+        monkeypatch.setitem(sys.modules, f"{missing}.{part}", None)
+    with pytest.raises(QueueError) as told:
+        asyncio.run(entry(kind, config).start())
+    assert str(told.value).endswith(f'pip install "taskmill[{extra}]"')
+
+
+def test_a_module_of_ones_own_that_is_missing_is_not_taken_for_a_library() -> None:
+    with pytest.raises(QueueError, match="it takes `no_such_module`"):
+        library("no_such_module", "nats")
+    with pytest.raises(ModuleNotFoundError):
+        library("taskmill.queue.drivers.no_such_module", "nats")
+
+
+def test_no_client_library_is_imported_where_its_kind_is_not_used() -> None:
+    code = "import sys, taskmill.application; print({'nats', 'redis'} & set(sys.modules))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert found.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(("url", "text"), [
+    ("nats://app:secret@broker:4222", "nats://broker:4222"),
+    ("nats://token@broker", "nats://broker"),
+    ("app:secret@broker:4222", "broker:4222"),
+    ("rediss://:s@cr@t@broker:6379/2?password=secret", "rediss://broker:6379/2"),
+    ("unix:///run/redis.sock?password=secret", "unix:///run/redis.sock"),
+])  # fmt: skip
+def test_an_address_is_shown_without_its_secrets(url: str, text: str) -> None:
+    assert shown(url) == text
+
+
+def test_files_of_tls_that_do_not_serve_are_named(tmp_path: Path) -> None:
+    missing = tmp_path / "ca.pem"
+    with pytest.raises(QueueError, match=r"ca\.pem"):
+        Tls(ca=str(missing)).context()
