@@ -45,6 +45,10 @@ class Carrier(ABC):
             lines += f"    {self.lease_field}: {lease:g}s\n"
         path.write_text(index.replace(MEMORY_ENTRY, lines) + self.further())
 
+    def close(self) -> None:
+        """End it for good."""
+        self.server.stop()
+
     def further(self) -> str:
         """Return what other entries it wants."""
         return ""
@@ -97,6 +101,9 @@ class Amqp(Carrier):
 
     def entry(self) -> str:
         return f'kind: queue.driver.amqp\n    url: "{self.server.url}"\n'
+
+    def close(self) -> None:
+        self.server.close()
 
     def wipe(self) -> None:
         self.server.kill()
@@ -159,8 +166,8 @@ def make(name: str, directory: Path, running: ExitStack) -> Carrier:
         server = running.enter_context(postgres_server())
         return Postgres(server, server.create())
     carrier: Carrier = {"nats": Nats, "redis": Redis, "amqp": Amqp}[name](directory)
+    running.callback(carrier.close)
     carrier.server.start()
-    running.callback(carrier.server.stop)
     return carrier
 
 

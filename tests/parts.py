@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from taskmill.queue.drivers.base import Channel
 from taskmill.registry import Entry
 from taskmill.supervisor import Component, Context
+
+P = TypeVar("P", bound=Component)
 
 
 class DriverPart(Component, Protocol):
@@ -15,7 +17,7 @@ class DriverPart(Component, Protocol):
     def open(self, queue_name: str, redelivery: Callable[[int], float]) -> Channel: ...
 
 
-def entry(kind: Any, config: Any, **parts: Component) -> Any:
+def entry(kind: Callable[..., P], config: Any, **parts: Component) -> P:
     """Make a component of its config; ``parts`` are what else it may ask the application for."""
     made = Entry(f"app:{config.name}", config.kind, config, Path("_index.yaml"), 1, Path(), ())
     context = Context(

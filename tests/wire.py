@@ -67,6 +67,13 @@ class Wire:
         body, self._buffer = self._buffer[:length], self._buffer[length:]
         return Answer(int(first.split()[1]), headers, body)
 
+    def until(self, end: bytes) -> bytes:
+        """Read up to some bytes, and return all that came before and with them."""
+        while end not in self._buffer:
+            self._more()
+        found, _, self._buffer = self._buffer.partition(end)
+        return found + end
+
     def rest(self, timeout: float = 10.0) -> bytes:
         """Read to the end of the connection; raises TimeoutError where the server keeps it open."""
         deadline = time.monotonic() + timeout

@@ -69,7 +69,7 @@ def test_a_message_to_an_idle_queue_of_several_is_handled_at_once(engine: Engine
             turns.start()
             for count in range(1, 6):
                 await other.publish([Message(str(count), "{}")])
-                await until(lambda count=count: len(consumer.done) == count, 5)  # type: ignore[misc]
+                await until(lambda count=count: len(consumer.done) == count, 5)
             turns.stop()
 
     run(scenario)

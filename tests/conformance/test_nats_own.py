@@ -1,6 +1,9 @@
 """What is particular to JetStream: sizes, streams that are somebody else's, and messages of other publishers."""
 
+import shutil
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import nats
 import pytest
@@ -8,9 +11,12 @@ from channels import Recorder, messages
 from drivers import Engine, name, run, until
 from nats.js import api
 from parts import entry
+from servers.nats import NatsServer
+from support import require
 
 from taskmill.queue import Message, MessageTooLarge, NatsDriver, QueueError
 from taskmill.queue.drivers.nats import NatsConfig
+from taskmill.queue.drivers.tls import Tls
 
 
 @pytest.fixture
@@ -71,6 +77,35 @@ def test_a_message_of_another_publisher_is_taken_as_it_is(engine: Engine) -> Non
             assert second.body == "\ufffd\ufffd"
 
     run(scenario)
+
+
+def test_a_server_with_tls_is_used_if_its_certificate_is_trusted_and_not_otherwise(tmp_path: Path) -> None:
+    openssl = require(shutil.which("openssl"), "apt-get install openssl")
+    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
+    request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    files = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([openssl, *request, *files], check=True, capture_output=True, timeout=30)
+    server = NatsServer(tmp_path / "nats", tls=(certificate, key))
+    server.start()
+
+    async def scenario() -> None:
+        url = f"tls://127.0.0.1:{server.port}"
+        trusting = entry(NatsDriver, NatsConfig(name="d", kind="k", url=url, tls=Tls(ca=str(certificate))))
+        await trusting.start()
+        channel = trusting.open("tasks", lambda _: 0.1)
+        receiver = Recorder(channel)
+        await channel.publish(messages("a"))
+        await receiver.has(1)
+        await trusting.stop()
+        wary = entry(NatsDriver, NatsConfig(name="d", kind="k", url=url))
+        await wary.start()
+        assert "CERTIFICATE_VERIFY_FAILED" in str(wary.open("tasks", lambda _: 0.1).problem())
+        await wary.stop()
+
+    try:
+        run(scenario)
+    finally:
+        server.stop()
 
 
 def test_the_stream_deleted_under_a_running_driver_is_made_again(engine: Engine) -> None:

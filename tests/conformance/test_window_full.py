@@ -11,7 +11,7 @@ from taskmill.queue.drivers.base import Room, Window
 
 async def begun(channel: Window, *ids: object, body: str = "{}") -> asyncio.Task[None]:
     """Begin to publish, and return once that waits or has ended."""
-    task = asyncio.create_task(channel.publish(messages(*ids, body=body)))  # type: ignore[arg-type]
+    task = asyncio.create_task(channel.publish(messages(*ids, body=body)))
     await asyncio.sleep(0)
     return task
 
@@ -116,7 +116,7 @@ def test_one_that_refuses_takes_all_of_a_publication_or_nothing(
         await receiver.has(3)
         assert receiver.ids == ["a", "d", "f"]
 
-    run(window, scenario, when_full="refuse", **limits)  # type: ignore[arg-type]
+    run(window, scenario, when_full="refuse", **limits)
 
 
 def test_an_offer_takes_what_there_is_room_for(window: Factory) -> None:

@@ -49,16 +49,14 @@ def nats_driver(address: str, lease: float, replicas: int = 1) -> DriverPart:
     config = NatsConfig(
         name="driver", kind=NatsDriver.kind, url=url, ack_wait=Duration(lease), replicas=replicas
     )
-    driver: DriverPart = entry(NatsDriver, config)
-    return driver
+    return entry(NatsDriver, config)
 
 
 def redis_driver(address: str, lease: float) -> DriverPart:
     config = RedisConfig(
         name="driver", kind=RedisDriver.kind, url=f"redis://{address}/0", lease=Duration(lease)
     )
-    driver: DriverPart = entry(RedisDriver, config)
-    return driver
+    return entry(RedisDriver, config)
 
 
 BROKERS = {"nats": nats, "valkey": valkey}

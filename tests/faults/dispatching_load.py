@@ -24,10 +24,13 @@ async def takes(seconds: float, word: str) -> str:
 '''
 
 
+PAUSE = 0.01  # seconds between two submissions, so that what piles up in an outage is soon done
+
+
 class Load:
     """Submits tasks to servers in turn until it is stopped. Each runs for ``seconds`` and returns a word of its own."""
 
-    def __init__(self, servers: Sequence[Server], notes: Path, seconds: float = 0.01) -> None:
+    def __init__(self, servers: Sequence[Server], notes: Path, seconds: float = 0.002) -> None:
         self.acknowledged: dict[str, str] = {}  # words, and ids
         self.refused = 0
         self.longest = 0.0  # seconds between two answers of 202
@@ -50,15 +53,16 @@ class Load:
                 )
             except OSError:
                 self.refused += 1
-                self._stop.wait(0.01)
+                self._stop.wait(PAUSE)
                 continue
             if answer.status == 202:
                 self.acknowledged[word] = answer.json()["id"]
                 self.longest = max(self.longest, time.monotonic() - last)
                 last = time.monotonic()
+                self._stop.wait(PAUSE)
             else:
                 self.refused += 1
-                self._stop.wait(0.01)
+                self._stop.wait(PAUSE)
 
     @contextmanager
     def running(self) -> Iterator["Load"]:

@@ -24,7 +24,9 @@ CONSUMER_TIMEOUT = 2.0  # seconds, instead of RabbitMQ's 30 minutes
 
 @pytest.fixture(scope="module")
 def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    server = RabbitServer(tmp_path_factory.mktemp("rabbit"), consumer_timeout=int(CONSUMER_TIMEOUT * 1000))
+    server = RabbitServer(
+        tmp_path_factory.mktemp("rabbit"), f"consumer_timeout = {int(CONSUMER_TIMEOUT * 1000)}"
+    )
     try:
         server.start()
         yield server

@@ -77,6 +77,7 @@ def test_a_broker_that_is_killed_and_comes_back(
     assert "s3cret" not in caplog.text
 
 
+@pytest.mark.long
 def test_a_broker_that_is_frozen_for_a_while(rabbit: RabbitServer) -> None:
     async def freeze() -> None:
         rabbit.freeze()
@@ -115,6 +116,7 @@ def test_a_connection_that_is_dead_in_one_direction(
     under_load(rabbit.url_at(proxy.port), f"one way, {direction}", dry)
 
 
+@pytest.mark.long
 def test_a_slow_connection_is_no_outage(
     rabbit: RabbitServer, proxy: Proxy, caplog: pytest.LogCaptureFixture
 ) -> None:

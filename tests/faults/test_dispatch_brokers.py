@@ -27,7 +27,7 @@ def test_f14_what_an_engine_has_lost_runs_all_the_same(carrier: Carrier, tmp_pat
     directory = carried(tmp_path / "app", ACTIONS, carrier)
     notes = tmp_path / "notes"
     with serving(tmp_path / "data", directory=directory, env={"TASKMILL_NOTES": str(notes)}) as server:
-        load = Load([server], notes, seconds=0.05)
+        load = Load([server], notes, seconds=0.02)
         with load.running():
             enough(load, 100)
             carrier.wipe()

@@ -47,7 +47,8 @@ class Cluster:
 
     async def leader(self) -> NatsServer:
         """Return the server that leads the stream."""
-        return await self._until(self._leader)
+        leader: NatsServer = await self._until(self._leader)
+        return leader
 
     def used_by(self, channel: Any) -> NatsServer:
         """Return the server that a channel is connected to."""

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from nodes import POSTGRES, Cluster, cluster, leader
+from nodes import POSTGRES, Cluster, cluster, leader, nats
 from nodes_load import ACTIONS, Load, Rows, account
+from servers.nats import NatsServer
 from servers.postgres import PostgresServer, postgres_server
 from support import Server, eventually
 
@@ -25,13 +26,27 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture(params=["postgres", "nats"])
+def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The entry of what carries the messages."""
+    if request.param == "postgres":
+        yield POSTGRES
+        return
+    server = NatsServer(tmp_path / "nats")
+    server.start()
+    yield nats(server.url)
+    server.kill()
+
+
 @pytest.mark.timeout(240 + SECONDS * 3)
-def test_nodes_of_each_role_are_killed_at_random(tmp_path: Path, postgres: PostgresServer) -> None:
+def test_nodes_of_each_role_are_killed_at_random(
+    tmp_path: Path, postgres: PostgresServer, driver: str
+) -> None:
     print(f"TASKMILL_SEED={SEED} repeats this choice of instants")
     choice = random.Random(SEED)
     url, begun = postgres.create(), tmp_path / "begun"
     env = {"BEGUN": str(begun)}
-    with cluster(tmp_path, url, POSTGRES, ACTIONS) as there:
+    with cluster(tmp_path, url, driver, ACTIONS) as there:
         nodes = [(role, there.start("--only", role, env=env)) for role in ("http", "http", *["workers"] * 3)]
         load = Load(lambda: [node.url for role, node in nodes if role == "http"], RATE, 0.08).start()
         kills, of_leaders = play(there, nodes, choice, env)

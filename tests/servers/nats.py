@@ -12,10 +12,13 @@ from servers.server import ServerProcess, free_port
 
 
 class NatsServer(ServerProcess):
-    """`users` are names with their passwords; `cluster` are the servers that it forms one with, itself included."""
+    """`users` are names with their passwords; `cluster` are the servers that it forms one with, itself included.
+
+    `tls` are the files of its certificate and key.
+    """
 
     def __init__(
-        self, directory: Path, *, users: Mapping[str, str] | None = None, max_payload: int = 2**20
+        self, directory: Path, *, users: Mapping[str, str] | None = None, tls: tuple[Path, Path] | None = None
     ) -> None:
         super().__init__(directory)
         self.name = directory.name
@@ -25,7 +28,7 @@ class NatsServer(ServerProcess):
             int, int
         ] = {}  # ports of the cluster that are reached by another port, such as a proxy's
         self._users = users or {}
-        self._max_payload = max_payload
+        self._tls = tls
 
     @property
     def url(self) -> str:
@@ -60,9 +63,10 @@ class NatsServer(ServerProcess):
         lines = [
             f'server_name: "{self.name}"',
             f'listen: "127.0.0.1:{self.port}"',
-            f"max_payload: {self._max_payload}",
             f'jetstream {{ store_dir: "{self.store}", max_file_store: 1GB, max_memory_store: 256MB }}',
         ]
+        if self._tls:
+            lines.append(f'tls {{ cert_file: "{self._tls[0]}", key_file: "{self._tls[1]}" }}')
         if self._users:
             users = [f'{{user: "{name}", password: "{word}"}}' for name, word in self._users.items()]
             lines.append(f"authorization {{ users: [{', '.join(users)}] }}")

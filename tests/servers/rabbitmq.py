@@ -22,7 +22,6 @@ _CONFIGURATION = """
 listeners.tcp.1 = 127.0.0.1:{port}
 default_user = {user}
 default_pass = {password}
-consumer_timeout = {consumer_timeout}
 # Small, since many tests share a machine.
 vm_memory_high_watermark.absolute = 512MB
 disk_free_limit.absolute = 50MB
@@ -40,13 +39,13 @@ def rabbitmq_script() -> str:
 
 
 class RabbitServer(ServerProcess):
-    """One node with its data in a directory. ``consumer_timeout`` is RabbitMQ's, in milliseconds."""
+    """One node with its data in a directory. ``settings`` are lines of `rabbitmq.conf`, which count last."""
 
     start_timeout = 90.0
 
-    def __init__(self, directory: Path, consumer_timeout: int = 1_800_000) -> None:
+    def __init__(self, directory: Path, *settings: str) -> None:
         super().__init__(directory)
-        self.consumer_timeout = consumer_timeout
+        self._settings = settings
         self._script = rabbitmq_script()
         self._mapper_port = free_port()
         self._distribution_port = free_port()
@@ -85,8 +84,8 @@ class RabbitServer(ServerProcess):
     def prepare(self) -> None:
         super().prepare()
         (self.directory / "rabbitmq.conf").write_text(
-            _CONFIGURATION.format(
-                port=self.port, user=USER, password=PASSWORD, consumer_timeout=self.consumer_timeout
+            "\n".join(
+                [_CONFIGURATION.format(port=self.port, user=USER, password=PASSWORD), *self._settings, ""]
             )
         )
         # How often it looks for acknowledgements that are overdue, in milliseconds: a minute, usually.
@@ -110,19 +109,20 @@ class RabbitServer(ServerProcess):
             return connection.recv(1) == b"\x01"
         return False
 
+    def stop(self) -> None:
+        """End the node politely, and the port mapper."""
+        self.thaw()
+        self.signal(signal.SIGTERM)
+        self._wait(60)
+        self.close()
+
     def close(self) -> None:
-        """End the node at once, and the port mapper."""
+        """End the node at once, and the port mapper, which :meth:`kill` leaves for the next start."""
         self.kill()
         if self._mapper is not None:
             self._mapper.kill()
             self._mapper.wait(10)
             self._mapper = None
-
-    def stop(self) -> None:
-        """End the node politely; the port mapper stays, for a restart."""
-        self.thaw()
-        self.signal(signal.SIGTERM)
-        self._wait(60)
 
 
 def _listens(port: int) -> bool:

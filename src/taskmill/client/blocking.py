@@ -211,7 +211,7 @@ class Client:
         body: object = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """Send any request and return its answer, refusals too: for what has no method here.
+        """Send any request but a HEAD, and return its answer, refusals too: for what has no method here.
 
         Only a GET is sent again where the first may have been heard.
         """

@@ -8,8 +8,12 @@ from time import monotonic
 from taskmill.client.wire import Answer, Unreachable
 
 FIRST, CAP = 0.1, 5.0  # seconds: the bounds of the first random rest, and of any
-AGAIN = (429, 503)  # nothing was done, come back later
-MAYBE = (502, 504)  # from a proxy, which cannot tell what the server has done
+NOTHING_DONE = 429
+MAYBE_DONE = (
+    502,
+    503,
+    504,
+)  # by a server whose database went away in a commit, or behind a proxy that cannot tell
 
 
 class Patience:
@@ -26,10 +30,11 @@ class Patience:
 
     def after(self, answer: Answer) -> float | None:
         """Return how many seconds to rest before another attempt; None to take this answer."""
-        if answer.status in MAYBE and self._safe:
+        if answer.status in MAYBE_DONE and self._safe:
             self.repeated = True
-            return self._rest(0.0)
-        return self._rest(retry_after(answer) or 0.0) if answer.status in AGAIN else None
+        elif answer.status != NOTHING_DONE:
+            return None
+        return self._rest(retry_after(answer) or 0.0)
 
     def after_failure(self, failure: Unreachable) -> float | None:
         """Return how many seconds to rest before another attempt; None to give up."""

@@ -90,7 +90,10 @@ def _operation(served: Served, names: Mapping[str, str], schemas: Schemas) -> di
     if said.body is not None:
         operation["requestBody"] = {
             "required": not said.body_optional,
-            "content": {"application/json": {"schema": schemas.of(said.body), **_examples(said)}},
+            "content": {
+                "application/json": {"schema": schemas.of(said.body), **_examples(said)},
+                **{name: {"schema": schemas.of(type_)} for name, type_ in said.other_bodies.items()},
+            },
         }
     operation["responses"] = {
         **{str(status): _answer(answer, names, schemas) for status, answer in said.answers.items()},

@@ -62,8 +62,9 @@ class Operation:
     """What one endpoint does, takes and answers. ``tag`` is the group that it is shown in.
 
     ``query`` and ``body`` are the structs that read them; ``body_optional`` says that no body is taken as an empty
-    object. ``path`` and ``headers`` are types by name. ``examples`` are bodies by a name of a word or two.
-    ``problems`` are texts by status, beside those that any request can meet.
+    object, and ``other_bodies`` are types of bodies that are not JSON, by their media types. ``path`` and ``headers``
+    are types by name. ``examples`` are bodies by a name of a word or two. ``problems`` are texts by status, beside
+    those that any request can meet.
     """
 
     summary: str
@@ -75,6 +76,7 @@ class Operation:
     headers: Mapping[str, Any] = field(default_factory=dict)
     body: Any = None
     body_optional: bool = False
+    other_bodies: Mapping[str, Any] = field(default_factory=dict)
     examples: Mapping[str, Any] = field(default_factory=dict)
     answers: Mapping[int, Answer] = field(default_factory=dict)
     problems: Mapping[int, str] = field(default_factory=dict)

@@ -21,7 +21,6 @@ from taskmill.sql import access
 from taskmill.sql.database import Database, Ran, Transaction
 from taskmill.sql.errors import DatabaseDamaged, DatabaseError
 from taskmill.sql.mysql_batch import DIALECT, compiled
-from taskmill.sql.mysql_signals import MysqlSignals
 from taskmill.sql.sessions import ApartSession
 from taskmill.sql.signals import Signals
 from taskmill.sql.space import Space
@@ -36,13 +35,9 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MISSING = '`db.sql.mysql` needs PyMySQL: pip install "taskmill[mysql]"'
-BESIDE_READERS = 1  # connection: the writer's
+BESIDE_READERS = 2  # connections: the writer's, and the one for signals
 
-# An INSERT that is undone is flushed all the same; so this writes what is there already.
-_PROBE = """
-CREATE TABLE IF NOT EXISTS taskmill_probe (id SMALLINT NOT NULL PRIMARY KEY, at BIGINT NOT NULL) ENGINE=InnoDB
-"""
-_WRITE = "REPLACE INTO taskmill_probe VALUES (1, UNIX_TIMESTAMP())"
+_PROBE = "REPLACE INTO taskmill_signal VALUES ('a probe', UNIX_TIMESTAMP())"
 
 
 @cache
@@ -53,7 +48,9 @@ def _compiled(statement: ClauseElement) -> SQLCompiler:
 class MysqlPool(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """How many connections there are."""
 
-    max_open: Annotated[int, Meta(ge=2, le=500, description="At most: one writes, the others read.")] = 8
+    max_open: Annotated[
+        int, Meta(ge=3, le=500, description="At most: one writes, one tells of news, the others read.")
+    ] = 8
     min_idle: Annotated[
         int, Meta(ge=0, description="Those that read and are kept open though nobody wants them.")
     ] = 1
@@ -97,6 +94,12 @@ class MysqlConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
     max_pending: Annotated[
         int, Meta(ge=1, description="Writes that may wait for a commit; beyond it 503.")
     ] = 10_000
+    listen: Annotated[
+        bool,
+        Meta(
+            description="Wake other nodes up, by a table that they read. Without it they look now and then."
+        ),
+    ] = True
 
     def __repr__(self) -> str:
         return f"MysqlConfig(name={self.name!r})"  # it holds secrets
@@ -143,6 +146,7 @@ class MysqlDatabase(Database):
         # It is an extra, and takes a while to import.
         from taskmill.sql.mysql_connect import Dialer, address_of  # noqa: PLC0415
         from taskmill.sql.mysql_engine import Engine, Options, stream  # noqa: PLC0415
+        from taskmill.sql.mysql_signals import TABLE  # noqa: PLC0415
 
         config, pool = self._config, self._config.pool
         plain = config.tls is not None and config.tls.mode == "disable"
@@ -156,9 +160,9 @@ class MysqlDatabase(Database):
         self._stream = stream
         self._threads = ThreadPoolExecutor(readers, thread_name_prefix="taskmill-reader")
         self.writer = Writer(engine.transactor, config.max_pending, self._damaged)
-        self.signals = self._signals = MysqlSignals()
         self._opened = True
-        await self.writer.run(lambda session: session.execute(_PROBE))
+        await self.writer.run(lambda session: session.execute(TABLE))
+        self.signals = self._signals = engine.listen(listen=config.listen)
         await self.probe()
         access.register(self.id, self)
 
@@ -168,14 +172,14 @@ class MysqlDatabase(Database):
         if not self._opened:
             return
         self._opened = False
-        self._signals.stop()
         await self.writer.stop()
         await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self._signals.stop)
         await asyncio.to_thread(self._engine.close)
 
     async def probe(self) -> None:
         """Write something, and flush it."""
-        await self.writer.run(lambda session: session.execute(_WRITE))
+        await self.writer.run(lambda session: session.execute(_PROBE))
 
     def compile(self, statement: ClauseElement) -> str:
         """Write a statement as SQL for a lane of the writer."""

@@ -12,6 +12,7 @@ from taskmill.sql.errors import ONLY_READS, DatabaseError, DatabaseUnavailable
 from taskmill.sql.mysql_batch import Batch, batch_of
 from taskmill.sql.mysql_connect import Dialer, Error, Session, code_of, lost
 from taskmill.sql.mysql_pool import MysqlPool
+from taskmill.sql.mysql_signals import MysqlSignals
 from taskmill.sql.mysql_space import measure
 from taskmill.sql.mysql_start import examine
 from taskmill.sql.mysql_transactor import MysqlTransactor
@@ -32,7 +33,7 @@ class Options(NamedTuple):
 
 
 class Engine:
-    """The connections of a database. Its methods are for threads, other than :meth:`add`."""
+    """The connections of a database. Its methods are for threads, other than :meth:`listen` and :meth:`add`."""
 
     def __init__(self, dialer: Dialer, options: Options) -> None:
         self._batches: dict[str, Batch] = {}
@@ -44,6 +45,10 @@ class Engine:
     def examine(self) -> list[str]:
         """Connect once; return what is allowed there and yet risks tasks. Raises DatabaseError."""
         return examine(self._dialer)
+
+    def listen(self, *, listen: bool) -> MysqlSignals:
+        """Begin to hear signals, on the loop."""
+        return MysqlSignals(self._dialer, listen=listen)
 
     def add(self, sql: str, statement: ClauseElement) -> None:
         """Make a statement known that lanes write rows by."""

@@ -34,6 +34,7 @@ class MysqlTransactor:
     """
 
     def __init__(self, dialer: Dialer, batches: Mapping[str, Batch], max_lifetime: float) -> None:
+        self.changed: Sequence[int] = ()
         self.clock_offset = 0.0  # seconds by which the server's clock is before this one's
         self._dialer = dialer
         self._batches = batches
@@ -122,9 +123,10 @@ class MysqlTransactor:
 
     def _commit(self, session: Session, groups: Groups, calls: Sequence[Callable[[Any], Any]]) -> list[Any]:
         """Run a transaction, which begins with its first statement; raise what goes wrong, with it still open."""
-        for sql, rows in groups:
-            for statement, arguments in self._batches[sql].statements(rows):
-                session.link.run(statement, arguments)
+        self.changed = [
+            sum([session.link.run(*one).rowcount for one in self._batches[sql].statements(rows)])
+            for sql, rows in groups
+        ]
         # Where there is nothing else, what a call has done is undone with the transaction.
         alone = len(calls) == 1 and not groups
         values = [self._attempt(session, call, alone) for call in calls]

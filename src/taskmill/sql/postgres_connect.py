@@ -116,7 +116,9 @@ class Dialer:
 
     def explain(self, error: psycopg.Error) -> DatabaseError:
         """Turn an error of a statement into what is to be done about it."""
-        if isinstance(error, _LOST) or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None):
+        if isinstance(error, _LOST) or (
+            isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+        ):
             return DatabaseAway(f"{self.place} broke off ({_first_line(error)}); it goes on by itself")
         if isinstance(error, _PASSING):
             return DatabaseUnavailable(

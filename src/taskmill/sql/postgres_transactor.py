@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic, time
 from typing import Any, TypeVar
@@ -37,6 +37,7 @@ class PostgresTransactor:
     """
 
     def __init__(self, dialer: Dialer, batches: Mapping[str, Batch], max_lifetime: float) -> None:
+        self.changed: Sequence[int] = ()
         self.clock_offset = 0.0  # seconds by which the server's clock is before this one's
         self._dialer = dialer
         self._batches = batches
@@ -126,11 +127,16 @@ class PostgresTransactor:
         with connection.pipeline():
             for statement in self._begin.split("; "):
                 connection.execute(statement)
-            cursor = connection.cursor()
-            for sql, arguments in self._statements(groups):
-                cursor.execute(sql, arguments)
+            cursors = [
+                [
+                    connection.execute(statement, arguments)
+                    for statement, arguments in self._batches[sql].statements(rows)
+                ]
+                for sql, rows in groups
+            ]
             if not calls:
                 end = connection.execute("COMMIT")
+        self.changed = [sum([cursor.rowcount for cursor in group]) for group in cursors]
         if calls:
             session = Session(connection)
             # Where there is nothing else, what a call has done is undone with the transaction.
@@ -143,10 +149,6 @@ class PostgresTransactor:
         if end.statusmessage != "COMMIT":
             raise errors.InternalError(f"the transaction ended with {end.statusmessage}")
         return values
-
-    def _statements(self, groups: Groups) -> Iterator[tuple[str, list[Any]]]:
-        for sql, rows in groups:
-            yield from self._batches[sql].statements(rows)
 
     def _attempt(self, session: Session, call: Callable[[Any], T], alone: bool) -> T | Exception:
         if not alone:

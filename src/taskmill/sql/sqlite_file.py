@@ -103,6 +103,7 @@ class SqliteTransactor:
     """The writer's hands: its thread's, and the loop's while the thread waits for a batch."""
 
     def __init__(self, connection: apsw.Connection, path: str) -> None:
+        self.changed: Sequence[int] = ()  # a process that has the file for itself need not know
         self._connection = connection
         self._path = path
         self._log_pages = 0

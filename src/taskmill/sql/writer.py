@@ -31,7 +31,12 @@ Groups = Sequence[tuple[str, list[Row]]]  # one SQL text each, with its rows of 
 
 
 class Transactor(Protocol):
-    """What a database gives the writer: one connection, never used by two threads at a time."""
+    """What a database gives the writer: one connection, never used by two threads at a time.
+
+    ``changed`` says how many rows each group of the last commit has changed; it is empty where nobody counts them.
+    """
+
+    changed: Sequence[int]
 
     def stage(self, groups: Groups) -> bool:
         """On the loop, begin a transaction and run small groups in it; false where the thread had better do it.
@@ -57,7 +62,8 @@ class Transactor(Protocol):
 class Lane(Generic[W]):
     """One SQL statement's way into the writer: rows of parameters, each with whoever waits for its commit.
 
-    ``settle(rows, waiters, error)`` is called on the loop once a batch, never once a row.
+    ``settle(rows, waiters, error)`` is called on the loop once a batch, never once a row. ``missed`` is how many rows
+    so far have changed nothing, where the database counts that; it is up to date in ``settle``.
     """
 
     writer: Writer
@@ -65,6 +71,7 @@ class Lane(Generic[W]):
     settle: Settle[W]
     rows: list[Row] = field(default_factory=list)
     waiters: list[W] = field(default_factory=list)
+    missed: int = 0
 
     def append(self, row: Row, waiter: W) -> None:
         """Add a row to the next commit; ``waiter`` comes back in ``settle``."""
@@ -99,6 +106,7 @@ class _Batch:
     bundles: list[_Bundle]
     calls: list[_Call]
     staged: bool = False  # the groups of the lanes have been run already
+    changed: Sequence[int] = ()  # rows, by each group; those of the lanes come first
 
     def statements(self) -> Groups:
         """Return what is still to be run, but for the calls."""
@@ -254,6 +262,7 @@ class Writer:
         except Exception as error:
             parts = batch.parts()
             return [outcome for part in parts for outcome in self._commit(part)] or [(batch, [], error)]
+        batch.changed = self._transactor.changed
         return [(batch, values, None)]
 
     def _damaged(self, error: DatabaseDamaged) -> None:
@@ -282,6 +291,9 @@ class Writer:
             bundle.stored.set_result(None)
 
     def _settle(self, batch: _Batch, values: list[Any], error: Exception | None) -> None:
+        if batch.changed:
+            for (lane, rows, _), changed in zip(batch.groups, batch.changed, strict=False):
+                lane.missed += len(rows) - changed
         for lane, rows, waiters in batch.groups:
             lane.settle(rows, waiters, error)
         for bundle in batch.bundles:

@@ -15,6 +15,7 @@ from taskmill.registry import Entry, EntryConfig, Mistake, reference
 from taskmill.sql import Database, DatabaseError, Overloaded
 from taskmill.supervisor import Context
 from taskmill.tasks.actions.catalog import Catalog
+from taskmill.tasks.bulk.bulk import Bulk
 from taskmill.tasks.cluster import topics
 from taskmill.tasks.cluster.beat import Details
 from taskmill.tasks.cluster.cluster import Cluster
@@ -170,6 +171,7 @@ class TaskService:
             dispatchers[queue.name] = self._dispatcher(queue, strays)
         ids = IdSource(newest, cluster.now) if database.shared else IdSource(newest)
         self.intake = Intake(catalog, ids, placing, dispatchers, own, self.backlog)
+        self.bulk = Bulk(catalog, ids, placing, own, self.intake)
         self.store = Store(
             database,
             self.intake.added,
@@ -269,7 +271,7 @@ class TaskService:
     def _details(self) -> Details:
         """Tell what the other nodes see of this one."""
         consumers = {name: dispatcher.consumers for name, dispatcher in self.dispatchers.items()}
-        return Details(self.catalog.names(), consumers, len(self.worker.running))
+        return Details(self.catalog.names(), consumers, len(self.worker.running), self.store.refused)
 
     def _dead_letters(self, database: Database, queues: Sequence[Queue]) -> DeadLetters | None:
         targets = {

@@ -23,6 +23,13 @@ def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
     """Keep what the API takes as a whole where each field by itself is right."""
     if not isinstance(body, dict):
         return True
+    several = body.get("tasks")
+    return all(map(_is_possible, [body, *(several if isinstance(several, list) else [])]))
+
+
+def _is_possible(body: Any) -> bool:
+    if not isinstance(body, dict):
+        return True
     action, jitter = body.get("action"), body.get("jitter")
     if isinstance(action, str) and not action.isprintable():  # as this Python's Unicode has it
         return False

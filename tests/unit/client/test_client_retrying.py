@@ -62,15 +62,20 @@ def test_other_answers_are_taken(clock: Clock, status: int) -> None:
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_the_least_rest(clock: Clock, status: int) -> None:
-    patience = Patience(30, safe=False)
+    patience = Patience(30, safe=True)
     assert patience.after(Answer(status, {"retry-after": "7"}, b"")) == pytest.approx(7.1)
     assert patience.after(Answer(status, {}, b"")) == pytest.approx(0.2)
     assert patience.after(Answer(status, {"retry-after": "31"}, b"")) is None
+
+
+def test_what_was_not_done_is_sent_again_in_any_case(clock: Clock) -> None:
+    patience = Patience(30, safe=False)
+    assert patience.after(Answer(429, {"retry-after": "7"}, b"")) == pytest.approx(7.1)
     assert not patience.repeated
 
 
-@pytest.mark.parametrize("status", [502, 504])
-def test_a_proxy_does_not_know_what_was_done(clock: Clock, status: int) -> None:
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_what_may_have_been_done_is_not(clock: Clock, status: int) -> None:
     safe = Patience(30, safe=True)
     assert safe.after(Answer(status, {}, b"")) is not None
     assert safe.repeated

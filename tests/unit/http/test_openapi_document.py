@@ -45,7 +45,7 @@ async def list_pets(request: Request) -> list[Pet]:
 
 @Operation(
     "Feed a pet", "Food", path={"name": str}, headers={"X-Spoon": Annotated[str, means("Which.")]},
-    body=Pet, body_optional=True, examples={"red": {"name": "a", "colour": "red"}},
+    body=Pet, body_optional=True, other_bodies={"text/csv": str}, examples={"red": {"name": "a", "colour": "red"}},
     answers={204: Answer("It has eaten.", headers={"X-Left": Annotated[int, means("Grams.")]})},
 )  # fmt: skip
 async def feed(request: Request) -> Response:
@@ -117,6 +117,7 @@ def test_bodies_headers_and_their_problems() -> None:
     operation = make(("POST", "/pets/{name:str}/feed", feed))["paths"]["/pets/{name}/feed"]["post"]
     body = operation["requestBody"]
     assert not body["required"]
+    assert body["content"]["text/csv"] == {"schema": {"type": "string"}}
     assert body["content"]["application/json"]["examples"] == {
         "red": {"value": {"name": "a", "colour": "red"}}
     }

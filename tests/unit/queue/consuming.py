@@ -99,7 +99,7 @@ class Stage:
 
     async def drained(self) -> None:
         """Wait until every message is acknowledged."""
-        await until(lambda: self.queue.channel.length() == 0)
+        await until(lambda: self.queue.window.length() == 0)
 
     async def stop(self) -> None:
         await self.consumer.stop()

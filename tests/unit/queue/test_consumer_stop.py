@@ -26,10 +26,10 @@ def test_stopping_gives_back_the_reserve_untouched_and_waits_for_what_runs() -> 
         stopping = asyncio.create_task(stage.consumer.stop())
         await until(lambda: stage.tally.held == 2)
         assert not stopping.done()
-        assert stage.queue.channel.length() == 10
+        assert stage.queue.window.length() == 10
         release.set()
         await stopping
-        assert stage.queue.channel.length() == 8, "what ran has ended and is acknowledged"
+        assert stage.queue.window.length() == 8, "what ran has ended and is acknowledged"
         assert stage.tally.begun == ["0", "1"], "nothing new was begun"
 
         seen: list[tuple[str, int]] = []
@@ -62,7 +62,7 @@ def test_stopping_gives_up_on_what_runs_too_long(caplog: pytest.LogCaptureFixtur
         await until(lambda: stage.tally.running == 2)
         await stage.consumer.stop()
         await until(lambda: stage.tally.running == 0)
-        assert stage.queue.channel.length() == 3
+        assert stage.queue.window.length() == 3
         await stage.stop()
 
     run(scenario)

@@ -80,7 +80,7 @@ class Weighted:
         )
 
     def depth(self) -> int:
-        return sum(one.channel.length() for one in self.queues.values())
+        return sum(one.window.length() for one in self.queues.values())
 
     async def stop(self) -> None:
         for consumer in self.consumers:

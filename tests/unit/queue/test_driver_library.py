@@ -5,13 +5,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from parts import entry
+from parts import entry as component
 
+from taskmill import application
 from taskmill.queue import NatsDriver, QueueError, RedisDriver
 from taskmill.queue.drivers.library import library, shown
 from taskmill.queue.drivers.nats import NatsConfig
 from taskmill.queue.drivers.redis import RedisConfig
 from taskmill.queue.drivers.tls import Tls
+from taskmill.registry import RegistryError
 
 
 @pytest.mark.parametrize(("missing", "kind", "config", "extra"), [
@@ -29,7 +31,7 @@ def test_a_missing_client_library_is_named_with_the_command_that_installs_it(
     for part in ("aio", "aio.client", "asyncio"):
         monkeypatch.setitem(sys.modules, f"{missing}.{part}", None)
     with pytest.raises(QueueError) as told:
-        asyncio.run(entry(kind, config).start())
+        asyncio.run(component(kind, config).start())
     assert str(told.value).endswith(f'pip install "taskmill[{extra}]"')
 
 
@@ -53,10 +55,50 @@ def test_no_client_library_is_imported_where_its_kind_is_not_used() -> None:
     ("nats://token@broker", "nats://broker"),
     ("app:secret@broker:4222", "broker:4222"),
     ("rediss://:s@cr@t@broker:6379/2?password=secret", "rediss://broker:6379/2"),
+    ("redis://app:se/cret@broker:6379/0", "redis://broker:6379/0"),
+    ("redis://app:se?cret@broker:6379/0", "redis://…"),
+    ("redis://broker/0?password=se@cret", "redis://…"),
     ("unix:///run/redis.sock?password=secret", "unix:///run/redis.sock"),
 ])  # fmt: skip
 def test_an_address_is_shown_without_its_secrets(url: str, text: str) -> None:
     assert shown(url) == text
+
+
+@pytest.mark.parametrize(("kind", "url"), [
+    ("nats", "http://app:secret@broker"),
+    ("nats", "nats://app:secret@broker:port"),
+    ("nats", "nats://broker, nats://app:secret@"),
+    ("redis", "app:secret@broker:6379"),
+    ("redis", "redis://app:se/cret@broker"),
+    ("redis", ""),
+])  # fmt: skip
+def test_an_address_that_is_none_is_a_mistake_that_shows_no_secret(
+    tmp_path: Path, kind: str, url: str
+) -> None:
+    entry = f"- {{name: driver, kind: queue.driver.{kind}, url: '{url}'}}"
+    (tmp_path / "_index.yaml").write_text(f"version: '1.0'\nnamespace: app\nentries:\n  {entry}\n")
+    with pytest.raises(RegistryError, match=r"entry app:driver: field `url`: write `") as told:
+        application.read(tmp_path)
+    assert "cret" not in str(told.value)
+
+
+def test_certificates_for_an_address_that_is_not_encrypted_are_a_mistake(tmp_path: Path) -> None:
+    entry = "- {name: driver, kind: queue.driver.redis, url: 'redis://x', tls: {ca: x.pem}}"
+    (tmp_path / "_index.yaml").write_text(f"version: '1.0'\nnamespace: app\nentries:\n  {entry}\n")
+    with pytest.raises(RegistryError, match=r"field `tls`: takes a `url` that begins with `rediss://`"):
+        application.read(tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "url"), [
+    ("nats", "nats://one:4222, tls://app:secret@two"),
+    ("nats", "nats://token@broker"),
+    ("redis", "rediss://:secret@broker/3"),
+    ("redis", "unix:///run/redis.sock"),
+])  # fmt: skip
+def test_an_address_that_is_one_is_taken(tmp_path: Path, kind: str, url: str) -> None:
+    entry = f"- {{name: driver, kind: queue.driver.{kind}, url: '{url}'}}"
+    (tmp_path / "_index.yaml").write_text(f"version: '1.0'\nnamespace: app\nentries:\n  {entry}\n")
+    assert application.read(tmp_path).start_order()
 
 
 def test_files_of_tls_that_do_not_serve_are_named(tmp_path: Path) -> None:

@@ -70,6 +70,9 @@ class AmqpConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
         Meta(description="More arguments for the queues, such as `x-max-length: 100000`."),
     ] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"AmqpConfig(name={self.name!r})"  # it holds a secret
+
 
 class AmqpDriver:
     """One connection to RabbitMQ, and the channels of its queues."""

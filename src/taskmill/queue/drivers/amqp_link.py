@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 CONFIRM = 10.0  # seconds within which the broker must have confirmed a publication
 ANSWER = 5.0  # seconds for a question
+CLOSE = 3.0  # seconds for handing in what was settled, at the end
 HEADERS = 100_000  # bytes of all headers: they must fit into one frame
 UNLIMITED = 4  # the major version from which on a queue without a delivery limit has to say so
 
@@ -143,7 +144,7 @@ class AmqpLink:
     async def close(self) -> None:
         """Send what was settled, and close both channels: the broker has the rest again."""
         try:
-            async with asyncio.timeout(ANSWER):
+            async with asyncio.timeout(CLOSE):
                 if self._consumer:
                     await self._incoming.basic_cancel(self._consumer)
                 await self._flush()

@@ -25,6 +25,22 @@ def library(module: str, extra: str) -> ModuleType:
 
 def shown(url: str) -> str:
     """Return a URL as it may be shown: scheme, host, port and path, without user, password and query."""
-    parts = urlsplit(url if "://" in url else f"//{url}")
-    scheme = f"{parts.scheme}://" if parts.scheme else ""
-    return f"{scheme}{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+    scheme, found, rest = url.rpartition("://")
+    query = rest.find("?")
+    if 0 <= query < rest.rfind("@"):  # a password with a question mark, or a query with an at sign
+        rest = "…"
+    address = rest.rpartition("@")[2].partition("?")[0].rstrip("/")
+    return f"{scheme}{found}{address}"
+
+
+def url_mistake(url: str, *schemes: str) -> str | None:
+    """Return what is wrong with a URL, in words that do not show it, as it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        complete = parts.scheme in schemes and (parts.hostname or parts.scheme == "unix") and parts.port != 0
+    except ValueError:
+        complete = False
+    if complete and "@" not in parts.path:
+        return None
+    allowed = ", ".join(f"`{scheme}://`" for scheme in schemes)
+    return f"write {allowed} and `user:password@host:port`, with `%2F` for `/` in a password, and so on"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
 from taskmill.queue.drivers.base import Channel
-from taskmill.queue.drivers.library import library
+from taskmill.queue.drivers.library import library, url_mistake
 from taskmill.queue.drivers.tls import Tls
-from taskmill.registry import Entry, EntryConfig
+from taskmill.registry import Entry, EntryConfig, Mistake
 from taskmill.supervisor import Context
 from taskmill.units import Duration
 
@@ -26,7 +26,7 @@ class NatsConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
 
     url: Annotated[
         str,
-        Meta(min_length=1, description="`nats://user:password@host:4222` or `tls://…`; several with commas."),
+        Meta(description="`nats://user:password@host:4222` or `tls://…`; several with commas."),
     ]
     credentials: Annotated[str, Meta(description="A `.creds` file, in place of a password.")] = ""
     tls: Annotated[Tls | None, Meta(description="Certificates.")] = None
@@ -64,6 +64,14 @@ class NatsDriver:
     def __init__(self, entry: Entry[Any], context: Context) -> None:  # noqa: ARG002 - every kind's signature
         self._entry = entry
         self._link: NatsLink | None = None
+
+    @classmethod
+    def check(cls, entry: Entry[Any]) -> Iterator[Mistake]:
+        """Find an address that is none."""
+        for url in entry.config.url.split(","):
+            if wrong := url_mistake(url.strip(), "nats", "tls", "ws", "wss"):
+                yield Mistake("url", wrong)
+                return
 
     async def start(self) -> None:
         """Connect; where the server is away, begin to try again and again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable
 from functools import partial
@@ -72,8 +73,7 @@ class PostgresQueueDriver:
 
     async def stop(self) -> None:
         """Give back at once what is held."""
-        for channel in self._channels.values():
-            await channel.close()
+        await asyncio.gather(*(channel.close() for channel in self._channels.values()))
         self._channels.clear()
 
     def open(self, queue_name: str, redelivery: Callable[[int], float]) -> PostgresChannel:

@@ -22,7 +22,7 @@ T = TypeVar("T")
 BATCH = 500  # messages a claim takes at most
 SLACK = 100  # places before the last one claimed that are looked at again: commits come out of order
 LIMIT = 10.0  # seconds within which a statement must have been committed
-PATIENCE = 5.0  # seconds that a stop waits for the database
+PATIENCE = 3.0  # seconds that a stop waits for the database
 LARGEST = 2**26  # bytes of a body
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from msgspec import Meta
 
 from taskmill.queue.drivers.base import Channel
-from taskmill.queue.drivers.library import library
+from taskmill.queue.drivers.library import library, url_mistake
 from taskmill.queue.drivers.tls import Tls
-from taskmill.registry import Entry, EntryConfig
+from taskmill.registry import Entry, EntryConfig, Mistake
 from taskmill.supervisor import Context
 from taskmill.units import Duration
 
@@ -26,9 +26,7 @@ class RedisConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
 
     url: Annotated[
         str,
-        Meta(
-            pattern=r"^(rediss?|unix)://", description="`redis://user:password@host:6379/0`, or `rediss://…`."
-        ),
+        Meta(description="`redis://user:password@host:6379/0`, or `rediss://…`, or `unix://…`."),
     ]
     tls: Annotated[Tls | None, Meta(description="Certificates, for `rediss://`.")] = None
     prefix: Annotated[
@@ -55,6 +53,14 @@ class RedisDriver:
     def __init__(self, entry: Entry[Any], context: Context) -> None:  # noqa: ARG002 - every kind's signature
         self._entry = entry
         self._link: RedisLink | None = None
+
+    @classmethod
+    def check(cls, entry: Entry[Any]) -> Iterator[Mistake]:
+        """Find an address that is none, and certificates for one that is not encrypted."""
+        if wrong := url_mistake(entry.config.url, "redis", "rediss", "unix"):
+            yield Mistake("url", wrong)
+        elif entry.config.tls is not None and not entry.config.url.startswith("rediss://"):
+            yield Mistake("tls", "takes a `url` that begins with `rediss://`")
 
     async def start(self) -> None:
         """Connect; where the server is away, begin to try again and again."""

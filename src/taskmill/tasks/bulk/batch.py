@@ -42,8 +42,8 @@ def read(body: bytes, catalog: Catalog, placing: Placing) -> Wanted:
 class Batch:
     """The rows of tasks, made in the order in which they were wanted.
 
-    ``plain`` are rows of :data:`taskmill.tasks.rows.statements.ADD`. ``full`` are other tasks, and ``looking`` those that
-    look for others before they are stored, with their keys. ``ids`` are of all of them, as they were wanted.
+    ``plain`` are rows of :data:`~taskmill.tasks.rows.statements.ADD`. ``full`` are other tasks, and ``looking`` those
+    that look for others before they are stored, with their keys. ``ids`` are of all of them, as they were wanted.
     """
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from taskmill.sql import Transaction
 from taskmill.tasks.actions.catalog import Catalog
 from taskmill.tasks.bulk.batch import Batch, Wanted, read
-from taskmill.tasks.ids import IdSource
+from taskmill.tasks.ids import IdSource, to_text
 from taskmill.tasks.intake import once
 from taskmill.tasks.intake.intake import Intake
 from taskmill.tasks.intake.placing import NewTask, Placing
@@ -49,7 +49,7 @@ class Bulk:
         batch = self._batch(wanted)
         if batch.looking:
             await self._store_looking(batch, batch.plain, batch.full)
-        else:
+        elif batch.ids:
             await self._store_rows(batch)
         return batch.ids
 
@@ -140,3 +140,10 @@ class Unwanted(Exception):
 def keyed(wanted: Wanted, key: str, body: bytes) -> Wanted:
     """Return a wanted task with an idempotency key of its own."""
     return wanted._replace(key=once.idempotency_key(key, body))
+
+
+def why(error: Refused) -> str:
+    """Return in words why a task is not stored."""
+    if isinstance(error, once.NotUnique):
+        return f"task {to_text(error.id)} has this key already, and its action takes no second"
+    return "its idempotency key came with another body before"

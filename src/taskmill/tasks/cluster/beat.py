@@ -16,11 +16,12 @@ DEAD: Final = 8.0  # seconds without a beat after which a node is declared dead
 
 
 class Details(msgspec.Struct):
-    """What a node tells of itself: how many consumers it has, by queue, and how many attempts are under way."""
+    """What a node tells of itself: its consumers by queue, attempts under way, late results that were refused."""
 
     actions: list[str] = []
     consumers: dict[str, int] = {}
     running: int = 0
+    refused: int = 0
 
 
 class Node(NamedTuple):

@@ -52,7 +52,6 @@ class Cluster:
         self._claiming = [way.claims for way in self.ways.values() if way.claims is not None]
         self._engines = [queue for queue in queues if self._has_engine(queue)]
         self.health = Health([self._progress(queue) for queue in self._engines])
-        self._parts: list[Duty] = []
 
     def now(self) -> float:
         """Return the seconds since 1970 by the clock of all nodes."""

@@ -22,7 +22,11 @@ class NoQuery(msgspec.Struct):
 
 
 class ShownNode(msgspec.Struct):
-    """A node; ``running`` is how many attempts are under way there, ``consumers`` how many take tasks."""
+    """A node.
+
+    ``running`` is how many attempts are under way there, ``consumers`` how many take tasks, and ``refused`` how many
+    results came too late, when others had the task.
+    """
 
     id: Id
     name: str
@@ -33,6 +37,7 @@ class ShownNode(msgspec.Struct):
     leader: bool
     running: int
     consumers: int
+    refused: int
     actions: list[str]
 
 
@@ -83,5 +88,6 @@ def _shown(node: Node, leads: bool) -> ShownNode:
         leader=leads,
         running=node.details.running,
         consumers=sum(node.details.consumers.values()),
+        refused=node.details.refused,
         actions=node.details.actions,
     )

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 WINDOW = Room(10_000, 2**26)  # what a dispatcher keeps in memory
 LEAST = 16  # messages that are on their way at least
 PAUSE = 0.5  # seconds after a publication that failed, at first
-PAUSE_MOST = 5.0
+PAUSE_MOST = 1.0
 LOOK = 0.05  # seconds between looks at how much is on its way,
 REPAIR = 0.5  # and for messages that are lost
 

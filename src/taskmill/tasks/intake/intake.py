@@ -87,7 +87,11 @@ class Intake:
                 message = TaskMessage(self._ids.next(), submission.action, registered, data, decoded)
                 self._store.add(message, self._queue, self._ids.now, (exchange, message))
                 return
-            idempotency = None if key is None else once.idempotency_key(_text(key), exchange.body)
+            idempotency = (
+                None
+                if key is None
+                else once.idempotency_key(idempotency_text(key.decode("latin-1")), exchange.body)
+            )
             if not isinstance(submission, Submission):
                 submission = Submission(action=submission.action, data=submission.data)
             self._submit_full(exchange, submission, registered, decoded, idempotency)
@@ -273,9 +277,9 @@ def _not_stored(exchange: Exchange, error: Exception) -> None:
     exchange.refuse(503, f"The task was not stored: {error}.", headers=RETRY_AFTER)
 
 
-def _text(key: bytes) -> str:
+def idempotency_text(header: str) -> str:
     """Read an idempotency key from its header; raise BadRequest where it is none."""
-    text = key.decode("latin-1").strip()
+    text = header.strip()
     if not 0 < len(text) <= 255 or not text.isascii() or not text.isprintable():
         raise BadRequest(
             "Send an `Idempotency-Key` of 1 to 255 visible ASCII characters, such as a UUID.",

@@ -32,6 +32,10 @@ ADDING_LIMIT = 2**26  # bytes of data that may wait for a commit
 RETRY_PAUSE = 0.5  # seconds before a result that could not be stored is tried again
 
 
+def _nobody(_rows: list[Row], _waiters: list[Any]) -> None:
+    """Tell nobody."""
+
+
 class Rows(Protocol):
     """Where rows are written: a lane of the writer, or one whose rows name this node as well."""
 
@@ -76,6 +80,8 @@ class Store(Generic[S, F]):
         self._add: Lane[S] = lane(statements.ADD, partial(self._add_stored, added))
         self._add_full: Lane[F] = lane(statements.ADD_FULL, partial(self._add_stored, added_full))
         self._node = node
+        self._ends: list[Lane[Any]] = []
+        self._refused = 0
         self._steps = steps.OWN if node is None else steps.SHARED
         self._start = self._own(lane(self._steps.start, self._start_stored), before=2)
         self._release = self._own(lane(self._steps.release, self._release_stored))
@@ -89,7 +95,7 @@ class Store(Generic[S, F]):
         """Have a lane's rows name this node, where there are several."""
         return lane if self._node is None else Guarded(lane, self._node, before)
 
-    def _end(self, statement: ClauseElement, tell: Tell = lambda *_: None, *, guarded: bool = True) -> Rows:
+    def _end(self, statement: ClauseElement, tell: Tell = _nobody, *, guarded: bool = True) -> Rows:
         """Make a lane of what belongs to an attempt's end: it is kept until it can be stored."""
 
         def settle(rows: list[Row], waiters: list[Any], error: Exception | None) -> None:
@@ -97,7 +103,14 @@ class Store(Generic[S, F]):
 
         database = self.database
         lane: Lane[Any] = database.writer.lane(database.compile(statement), settle)
+        if guarded and tell is not _nobody:
+            self._ends.append(lane)
         return self._own(lane) if guarded else lane
+
+    @property
+    def refused(self) -> int:
+        """How many ends of attempts changed nothing, since their tasks were no longer this node's, or had ended."""
+        return sum([lane.missed for lane in self._ends])
 
     def overloaded(self) -> bool:
         """Whether a new submission should be refused rather than wait for its commit."""
@@ -253,6 +266,13 @@ class Store(Generic[S, F]):
                 logger.warning("what attempts ended with waits to be stored: %s", error)
             self._failing = True
             asyncio.get_running_loop().call_later(RETRY_PAUSE, self._again, lane, rows, waiters)
+
+    def _look_at_refused(self) -> None:
+        """Say how many ends came too late: the tasks are another node's by now, or were cancelled meanwhile."""
+        refused = self.refused
+        if refused > self._refused:
+            logger.warning("%d late results were refused, %d so far", refused - self._refused, refused)
+            self._refused = refused
 
     def _again(self, lane: Lane[Any], rows: list[Row], waiters: list[Any]) -> None:
         for row, waiter in zip(rows, waiters, strict=True):
