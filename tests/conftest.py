@@ -20,9 +20,11 @@ LONG = {
     "test_dead_letter.py", "test_disk_full.py", "test_durability_kill.py", "test_f13_stopped_workers.py",
     "test_f21_other_versions.py", "test_f24_wall_clock.py", "test_fairness.py", "test_fairness_weights.py",
     "test_http_slow_readers.py", "test_install.py", "test_life_disk_full.py", "test_life_kill.py", "test_limits.py",
-    "test_limits_cost.py", "test_postgres_faults.py", "test_priorities.py", "test_retention_cost.py", "test_retention_killed.py",
+    "test_limits_cost.py", "test_postgres_faults.py", "test_priorities.py", "test_retention_cost.py",
+    "test_retention_killed.py",
     "test_schedules_kill.py", "test_shutdown_signals.py", "test_timeouts_stop.py",
-    "test_nodes_follow.py", "test_nodes_frozen.py", "test_nodes_health.py", "test_nodes_killed.py", "test_nodes_lead.py",
+    "test_nodes_follow.py", "test_nodes_frozen.py", "test_nodes_health.py", "test_nodes_killed.py",
+    "test_nodes_lead.py", "test_mysql_nodes.py", "test_mysql_outages.py", "test_mysql_start.py",
 }  # fmt: skip
 
 

@@ -48,13 +48,13 @@ def test_every_request_gets_the_status_of_its_title(server: Server) -> None:
 
     for request in read_requests():
         if "{{id}}" in request.url:  # all that was submitted has ended: what follows reads it
-            eventually(lambda: len(server.get("/tasks?status=completed").json()["tasks"]) == 4)
+            eventually(lambda: len(server.get("/tasks?status=completed").json()["tasks"]) == 6)
         answer = answers[request.title] = send(request)
         assert answer.status == request.status, f"{request.title}: {answer.status} {answer.body!r}"
         if answer.status >= 400:
             assert answer.headers["content-type"] == "application/problem+json", request.title
             assert answer.json()["detail"], request.title
-        elif answer.status == 202:
+        elif answer.status == 202 and "id" in answer.json():
             values.setdefault("{{id}}", answer.json()["id"])
         elif answer.body and answer.json().get("next"):
             values["{{cursor}}"] = answer.json()["next"]

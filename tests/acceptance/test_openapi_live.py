@@ -51,7 +51,8 @@ def run(server: Server, directory: Path, examples: int, phases: str, *options: s
     done = subprocess.run(
         [Path(sys.executable).with_name("schemathesis"), "--config-file", HERE / "schemathesis.toml", "run",
          f"{server.url}/openapi.json", "--checks", "all", "--phases", phases, "--max-examples", str(examples),
-         "--no-color", "--report", "json,ndjson", "--report-json-path", report, "--report-ndjson-path", events, *options],
+         "--no-color", "--report", "json,ndjson", "--report-json-path", report, "--report-ndjson-path", events,
+         *options],
         cwd=directory, check=False, capture_output=True, text=True, timeout=600,
         env={**os.environ, "PYTHONPATH": str(HERE), "SCHEMATHESIS_HOOKS": "schemathesis_hooks"},
     )  # fmt: skip

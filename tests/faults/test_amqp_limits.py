@@ -190,7 +190,10 @@ def test_a_queue_that_stands_with_other_arguments_is_used_as_it_is(
 @pytest.mark.parametrize(
     ("wrong", "mend"),
     [
-        (lambda url: url.replace("s3cret", "0ther"), "refuses the user or the password: mend them in `url`"),
+        (
+            lambda url: url.replace("s3cret", "0ther"),
+            "refuses the credentials: mend user and password in `url`",
+        ),
         (lambda url: url + "nowhere", "refuses the virtual host"),
     ],
     ids=["password", "vhost"],
@@ -221,8 +224,8 @@ def test_credentials_that_are_changed_while_it_runs_are_an_outage_that_says_why(
             channel = await opened(driver, "changed")
             good, driver._urls[0] = driver._urls[0], rabbit.url.replace("s3cret", "0ther")
             driver._drop()
-            await until(lambda: "refuses the user or the password" in (channel.problem() or ""))
-            with pytest.raises(QueueUnavailable, match="refuses the user or the password"):
+            await until(lambda: "refuses the credentials" in (channel.problem() or ""))
+            with pytest.raises(QueueUnavailable, match="refuses the credentials"):
                 await channel.publish([Message("a", "1")])
             driver._urls[0] = good
             await until(lambda: channel.problem() is None)

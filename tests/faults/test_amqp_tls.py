@@ -14,6 +14,7 @@ from servers.server import free_port
 from support import require
 
 from taskmill.queue import Message, QueueUnavailable
+from taskmill.queue.drivers.tls import Tls
 
 pytestmark = pytest.mark.fault
 
@@ -55,7 +56,7 @@ def encrypted(tmp_path: Path, certificate: Path) -> Iterator[str]:
 
 def test_tls(encrypted: str, certificate: Path) -> None:
     async def scenario() -> None:
-        async with started(amqp_driver(f"{encrypted}?cafile={certificate}")) as driver:
+        async with started(amqp_driver(encrypted, tls=Tls(ca=str(certificate)))) as driver:
             channel = await opened(driver, "secret")
             worker = Worker(channel)
             await channel.publish([Message("a", "1" * 1_000_000)])

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -181,6 +182,40 @@ def test_a_commit_whose_answer_does_not_come_is_reported_to_nobody(
         asyncio.run(through(proxy, lambda: proxy.dry(direction)))  # type: ignore[arg-type]
     there = query(mariadb_url, PAUSES)
     assert there == ((("a", "me"),) if lost == "the answer" else ()) + (("b", "me"),)
+
+
+def test_a_circle_of_a_name_and_a_row_is_broken(mariadb: MariadbServer, mariadb_url: str) -> None:
+    def change_by(by: str) -> Callable[[Any], None]:
+        return lambda connection: connection.execute(change("a", by))
+
+    async def main() -> None:
+        async with opened(mariadb_url) as one, opened(mariadb_url) as other:
+            await one.write(lambda transaction: pause(transaction, "a"))
+            both = threading.Barrier(2, timeout=10)
+            first = {"name first": True, "row first": True}
+
+            def named(connection: Any) -> None:
+                one.serialize(connection, "x")
+
+            def in_order(label: str, *steps: Callable[[Any], None]) -> Callable[[Transaction], None]:
+                def call(transaction: Transaction) -> None:
+                    steps[0](transaction._connection)
+                    if first.pop(label, False):
+                        both.wait()
+                    steps[1](transaction._connection)
+
+                return call
+
+            began = time.monotonic()
+            await asyncio.gather(
+                one.write(in_order("name first", named, change_by("1"))),
+                other.write(in_order("row first", change_by("2"), named)),
+            )
+            assert time.monotonic() - began < mysql_connect.LOCK_SECONDS
+        ((_, by),) = query(mariadb_url, PAUSES)
+        assert sorted(by) == sorted("me12")
+
+    asyncio.run(main())
 
 
 def test_nothing_is_left_locked_by_name(mariadb: MariadbServer, mariadb_url: str) -> None:

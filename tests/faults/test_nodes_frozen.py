@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from nodes import POSTGRES, Cluster, cluster, freeze, known, leader, of, thaw
-from servers.postgres import PostgresServer, postgres_server
 from support import Server, eventually
 
 pytestmark = pytest.mark.fault
@@ -44,18 +43,11 @@ def quick() -> str:
 """
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
-
-
 @pytest.fixture
-def there(tmp_path: Path, postgres: PostgresServer) -> Iterator[Cluster]:
-    url = postgres.create()
-    with cluster(tmp_path, url, POSTGRES, ACTIONS) as made:
+def there(tmp_path: Path, postgres_url: str) -> Iterator[Cluster]:
+    with cluster(tmp_path, postgres_url, POSTGRES, ACTIONS) as made:
         yield made
-    postgres.drop(url)
+        print(made.text())  # shown where the test fails
 
 
 def look(node: Server, id_: str) -> dict[str, Any]:

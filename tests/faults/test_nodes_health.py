@@ -14,23 +14,17 @@ pytestmark = pytest.mark.fault
 ACTIONS = "@action(inline=True)\ndef quick() -> str:\n    return 'ran'\n"
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
-
-
-@pytest.fixture
-def there(tmp_path: Path, postgres: PostgresServer) -> Iterator[Cluster]:
-    with cluster(tmp_path, postgres.create(), POSTGRES, ACTIONS) as made:
-        yield made
-        print(made.text())
-
-
 def not_ready(node: Server) -> str:
     """Return why a node is not ready; nothing if it is."""
     answer = node.get("/readyz")
     return "" if answer.status == 200 else str(answer.json()["detail"])
+
+
+@pytest.fixture
+def there(tmp_path: Path, postgres_url: str) -> Iterator[Cluster]:
+    with cluster(tmp_path, postgres_url, POSTGRES, ACTIONS) as made:
+        yield made
+        print(made.text())  # shown where the test fails
 
 
 def test_a_node_whose_consumers_were_left_behind_says_so_and_subscribes_anew(
@@ -52,9 +46,12 @@ def test_a_node_whose_consumers_were_left_behind_says_so_and_subscribes_anew(
     assert "gives this node messages again" in node.text()
 
 
-def test_a_node_that_the_database_does_not_hear_is_not_ready_and_recovers(
-    there: Cluster, postgres: PostgresServer
-) -> None:
+def test_a_node_that_the_database_does_not_hear_is_not_ready_and_recovers(tmp_path: Path) -> None:
+    with postgres_server() as postgres, cluster(tmp_path, postgres.create(), POSTGRES, ACTIONS) as there:
+        freeze_and_thaw(there, postgres)
+
+
+def freeze_and_thaw(there: Cluster, postgres: PostgresServer) -> None:
     first, second = there.start(), there.start("--only", "http")
     ids = {one["id"] for one in first.get("/nodes").json()["nodes"]}
     postgres.freeze()

@@ -10,7 +10,6 @@ import pytest
 from nodes import POSTGRES, Cluster, cluster, leader, nats
 from nodes_load import ACTIONS, Load, Rows, account
 from servers.nats import NatsServer
-from servers.postgres import PostgresServer, postgres_server
 from support import Server, eventually
 
 pytestmark = pytest.mark.fault
@@ -18,12 +17,6 @@ pytestmark = pytest.mark.fault
 SECONDS = float(os.environ.get("TASKMILL_CHAOS_SECONDS", "20"))
 SEED = int(os.environ.get("TASKMILL_SEED", str(random.SystemRandom().getrandbits(32))))
 RATE = 60.0  # tasks a second
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
 
 
 @pytest.fixture(params=["postgres", "nats"])
@@ -39,25 +32,23 @@ def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.timeout(240 + SECONDS * 3)
-def test_nodes_of_each_role_are_killed_at_random(
-    tmp_path: Path, postgres: PostgresServer, driver: str
-) -> None:
+def test_nodes_of_each_role_are_killed_at_random(tmp_path: Path, postgres_url: str, driver: str) -> None:
     print(f"TASKMILL_SEED={SEED} repeats this choice of instants")
     choice = random.Random(SEED)
-    url, begun = postgres.create(), tmp_path / "begun"
+    begun = tmp_path / "begun"
     env = {"BEGUN": str(begun)}
-    with cluster(tmp_path, url, driver, ACTIONS) as there:
+    with cluster(tmp_path, postgres_url, driver, ACTIONS) as there:
         nodes = [(role, there.start("--only", role, env=env)) for role in ("http", "http", *["workers"] * 3)]
         load = Load(lambda: [node.url for role, node in nodes if role == "http"], RATE, 0.08).start()
         kills, of_leaders = play(there, nodes, choice, env)
         load.stop()
         try:
-            eventually(lambda: Rows(url).unfinished == 0, 90)
+            eventually(lambda: Rows(postgres_url).unfinished == 0, 90)
         except AssertionError:
             print(there.text())
             raise
         print(f"{kills} kills in {SECONDS:.0f} s, {of_leaders} of them of the leader")
-        said = account(load, Rows(url), begun)
+        said = account(load, Rows(postgres_url), begun)
         assert said["acknowledged"] == said["submitted"] == said["completed"]
         assert said["executed more than once"] <= kills * 20, "more than dead nodes can have had in hand"
         assert said["longest gap between two ends (s)"] < 15

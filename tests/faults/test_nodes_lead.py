@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from nodes import MEMORY, Cluster, cluster, freeze, leader, of, thaw
-from servers.postgres import PostgresServer, postgres_server
 from support import eventually
 
 pytestmark = pytest.mark.fault
@@ -14,30 +13,28 @@ pytestmark = pytest.mark.fault
 ACTIONS = "@action(inline=True)\ndef quick() -> str:\n    return 'ran'\n"
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
-
-
 @pytest.fixture
-def nodes(tmp_path: Path, postgres: PostgresServer) -> Iterator[Cluster]:
-    url = postgres.create()
-    with cluster(tmp_path, url, MEMORY, ACTIONS) as made:
+def nodes(tmp_path: Path, postgres_url: str) -> Iterator[Cluster]:
+    with cluster(tmp_path, postgres_url, MEMORY, ACTIONS) as made:
         yield made
-    postgres.drop(url)
 
 
 def test_the_lead_of_a_killed_node_moves_within_ten_seconds(nodes: Cluster) -> None:
     first, second = nodes.start(), nodes.start()
     assert leader(second, nodes.nodes) is first
+    stand_by = second.submit("quick")
+    assert second.ended(stand_by)["status"] == "completed", (
+        "the leader ran it: the messages are in its memory"
+    )
     began = time.monotonic()
     first.kill()
+    left = second.submit("quick")
     eventually(lambda: leader(second, nodes.nodes) is second, 20)
     moved = time.monotonic() - began
     eventually(lambda: of(first, second) is None, 20)
     print(f"the lead moved in {moved:.1f} s, and the dead node was gone in {time.monotonic() - began:.1f} s")
     assert moved < 10
+    assert second.ended(left)["status"] == "completed"
     assert f":{first.process.pid} is dead: no beat for" in second.text()
 
 

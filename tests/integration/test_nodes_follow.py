@@ -8,7 +8,6 @@ from typing import Any
 import psycopg
 import pytest
 from nodes import POSTGRES, Cluster, application, cluster
-from servers.postgres import PostgresServer, postgres_server
 from support import Server, eventually
 
 ACTIONS = """
@@ -31,22 +30,9 @@ def isolated(gate: str) -> str:
 NEXT = ACTIONS + "\n@action(inline=True)\ndef fresh() -> str:\n    return 'of the next version'\n"
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
-
-
 @pytest.fixture
-def url(postgres: PostgresServer) -> Iterator[str]:
-    made = postgres.create()
-    yield made
-    postgres.drop(made)
-
-
-@pytest.fixture
-def there(tmp_path: Path, url: str) -> Iterator[Cluster]:
-    with cluster(tmp_path, url, POSTGRES, ACTIONS) as made:
+def there(tmp_path: Path, postgres_url: str) -> Iterator[Cluster]:
+    with cluster(tmp_path, postgres_url, POSTGRES, ACTIONS) as made:
         yield made
         print(made.text())  # shown where the test fails
 
@@ -111,11 +97,11 @@ def test_a_schedule_that_a_follower_is_given_runs_each_time_once(there: Cluster)
 
 
 def test_an_action_of_the_next_version_is_left_to_the_nodes_that_know_it(
-    there: Cluster, tmp_path: Path, url: str
+    there: Cluster, tmp_path: Path, postgres_url: str
 ) -> None:
     """A rolling deployment: the last version leads, and its tasks go on beside those that it does not know."""
     old = there.start()
-    new = there.start(application_=application(tmp_path / "next", url, POSTGRES, NEXT))
+    new = there.start(application_=application(tmp_path / "next", postgres_url, POSTGRES, NEXT))
     actions = {one["name"].rpartition(":")[2]: one["actions"] for one in old.get("/nodes").json()["nodes"]}
     assert "fresh" in actions[str(new.process.pid)]
     assert "fresh" not in actions[str(old.process.pid)]
@@ -128,11 +114,13 @@ def test_an_action_of_the_next_version_is_left_to_the_nodes_that_know_it(
     assert new.terminate() == 0
 
 
-def test_a_database_may_be_one_migration_ahead_of_a_node_and_no_more(there: Cluster, url: str) -> None:
+def test_a_database_may_be_one_migration_ahead_of_a_node_and_no_more(
+    there: Cluster, postgres_url: str
+) -> None:
     old = there.start()
 
     def migrated() -> None:
-        with psycopg.connect(url) as connection:
+        with psycopg.connect(postgres_url) as connection:
             connection.execute(
                 "INSERT INTO taskmill_migration SELECT component, max(number) + 1, 'of the next version', 0"
                 " FROM taskmill_migration WHERE component = 'tasks' GROUP BY component"

@@ -6,24 +6,15 @@ from pathlib import Path
 
 import pytest
 from nodes import MEMORY, Cluster, cluster, known, leader, of
-from servers.postgres import PostgresServer, postgres_server
 from support import eventually, serving
 
 ACTIONS = "@action(inline=True)\ndef quick() -> str:\n    return 'ran'\n"
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
-
-
 @pytest.fixture
-def nodes(tmp_path: Path, postgres: PostgresServer) -> Iterator[Cluster]:
-    url = postgres.create()
-    with cluster(tmp_path, url, MEMORY, ACTIONS) as made:
+def nodes(tmp_path: Path, postgres_url: str) -> Iterator[Cluster]:
+    with cluster(tmp_path, postgres_url, MEMORY, ACTIONS) as made:
         yield made
-    postgres.drop(url)
 
 
 def test_a_node_alone_on_a_file_leads(tmp_path: Path) -> None:

@@ -57,14 +57,14 @@ class Connection(HttpToolsProtocol):
             return
         begins = self.in_head and self.head_size == 0
         if begins:
-            if self._handle_known(data):
+            if self.service.heads.handle(self, data):
                 return
             self.deadline = self.service.now + self.service.timeouts.request
         self.head_size += len(data)
         before = self.cycle
         self._feed(data)
-        if begins and self.in_head and type(self.cycle) is ConnectionExchange and self.cycle is not before:
-            self._keep_head(data)
+        if begins and self.in_head and self.cycle is not before and not self.refused:
+            self.service.heads.keep(data, self.cycle)
         if self.head_size > self.service.limits.headers and not self.refused:
             self._refuse_head()
 
@@ -212,27 +212,6 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
         else:
             self.refuse(408, f"The request did not arrive whole within {self.service.timeouts.request}.")
-
-    def _handle_known(self, data: bytes) -> bool:
-        """Handle a whole request at once whose head was read before; tell whether it is one."""
-        cycle = self.cycle
-        if cycle is not None and not cycle.response_complete:
-            return False
-        found = self.service.heads.find(data)
-        if found is None:
-            return False
-        head, body = found
-        self.deadline = math.inf
-        self.cycle = exchange = ConnectionExchange(self, head.handler, head.headers, keep_alive=True)
-        exchange.body = body
-        exchange.more_body = False
-        exchange.handle()
-        return True
-
-    def _keep_head(self, data: bytes) -> None:
-        exchange = self.cycle
-        if exchange.keep_alive and not self.refused and exchange.body == data[-len(exchange.body) :]:
-            self.service.heads.keep(data, exchange.handler, exchange.headers)
 
     def _close_refused(self) -> None:
         self.deadline = self.service.now + CLOSING

@@ -6,11 +6,12 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
+from pymysql.err import OperationalError
 from sqlalchemy import ClauseElement
 
-from taskmill.sql.errors import ONLY_READS, DatabaseError, DatabaseUnavailable
+from taskmill.sql.errors import ONLY_READS, DatabaseError
 from taskmill.sql.mysql_batch import Batch, batch_of
-from taskmill.sql.mysql_connect import Dialer, Error, Session, code_of, lost
+from taskmill.sql.mysql_connect import LOCK_TIMEOUT, Dialer, Error, Session, code_of, lost
 from taskmill.sql.mysql_pool import MysqlPool
 from taskmill.sql.mysql_signals import MysqlSignals
 from taskmill.sql.mysql_space import measure
@@ -21,7 +22,7 @@ from taskmill.sql.space import Space
 T = TypeVar("T")
 
 READ_ONLY = 1792  # the number of the error that a change in a transaction that only reads is
-NAMED_LOCK_SECONDS = 20  # to wait for another node's transaction that holds a name
+NAMED_LOCK_SECONDS = 1  # to wait for another transaction that holds a name
 
 
 class Options(NamedTuple):
@@ -104,7 +105,8 @@ class Engine:
         sql = f"SELECT GET_LOCK(SHA1(CONCAT('taskmill ', DATABASE(), %s)), {NAMED_LOCK_SECONDS})"
         ((taken,),) = session.execute(sql, [name]).fetchall()
         if not taken:
-            raise DatabaseUnavailable(f"{self._dialer.place}: another node holds `{name}` for too long")
+            # The server finds no circle of such names and rows: give all up, and begin anew.
+            raise OperationalError(LOCK_TIMEOUT, "another node is about the same")
 
     def close(self) -> None:
         """Close all connections; nobody uses one any more."""

@@ -18,8 +18,8 @@ from taskmill.registry import Entry, EntryConfig, Mistake
 from taskmill.sql import access
 from taskmill.sql.database import Database, Ran, Transaction
 from taskmill.sql.errors import DatabaseDamaged, DatabaseError
-from taskmill.sql.sessions import ApartSession
 from taskmill.sql.postgres_text import DIALECT, compiled, storable
+from taskmill.sql.sessions import ApartSession
 from taskmill.sql.signals import Signals
 from taskmill.sql.space import Space
 from taskmill.sql.writer import Writer

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from taskmill.sql.batch import Batch, Bundle, Call
 from taskmill.sql.errors import DatabaseDamaged, DatabaseUnavailable
 
 W = TypeVar("W")
@@ -87,52 +88,8 @@ class Lane(Generic[W]):
         return taken
 
 
-# A call, who waits for it, and what hears of its value before anything of a later commit is reported.
-_Call = tuple[Callable[[Any], Any], asyncio.Future[Any], Callable[[Any], None] | None]
-
-
-@dataclass(slots=True, eq=False)
-class _Bundle:
-    """Rows of several statements that are stored together or not at all."""
-
-    groups: Groups
-    stored: asyncio.Future[None]
-    then: Callable[[], None] | None
-
-
-@dataclass(slots=True)
-class _Batch:
-    groups: list[tuple[Lane[Any], list[Row], list[Any]]]
-    bundles: list[_Bundle]
-    calls: list[_Call]
-    staged: bool = False  # the groups of the lanes have been run already
-    changed: Sequence[int] = ()  # rows, by each group; those of the lanes come first
-
-    def statements(self) -> Groups:
-        """Return what is still to be run, but for the calls."""
-        lanes = [] if self.staged else [(lane.sql, rows) for lane, rows, _ in self.groups]
-        return lanes + [group for bundle in self.bundles for group in bundle.groups]
-
-    def parts(self) -> list[_Batch]:
-        """Divide the batch, in order; empty where that would part nothing."""
-        kinds = [_Batch(self.groups, [], []), _Batch([], self.bundles, []), _Batch([], [], self.calls)]
-        kinds = [one for one in kinds if one.groups or one.bundles or one.calls]
-        if len(kinds) > 1:
-            return kinds
-        middle = len(self.bundles) // 2
-        if middle:
-            return [_Batch([], self.bundles[:middle], []), _Batch([], self.bundles[middle:], [])]
-        rows = [
-            (lane, [row], [waiter])
-            for lane, rows, waiters in self.groups
-            for row, waiter in zip(rows, waiters, strict=True)
-        ]
-        middle = len(rows) // 2
-        return [_Batch(rows[:middle], [], []), _Batch(rows[middle:], [], [])] if middle else []
-
-
 # A batch, what its calls returned, and why it could not be committed.
-_Outcome = tuple[_Batch, list[Any], Exception | None]
+_Outcome = tuple[Batch, list[Any], Exception | None]
 
 
 class Writer:
@@ -153,13 +110,13 @@ class Writer:
         self.limit = limit
         self._on_damage = on_damage
         self._lanes: list[Lane[Any]] = []
-        self._bundles: list[_Bundle] = []
-        self._calls: list[_Call] = []
+        self._bundles: list[Bundle] = []
+        self._calls: list[Call] = []
         self.awake = False  # a batch is under way, or will be taken when the loop has read its sockets
         self._flushing = False  # a batch is with the thread
         self._heard = asyncio.Event()  # set once that batch is reported; another one for each
         self._upkeep = False  # the thread has the connection though no batch is under way
-        self._inbox: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="taskmill-writer", daemon=True)
         self._settled = asyncio.Event()
         self._settled.set()
@@ -193,7 +150,7 @@ class Writer:
         Raises why the transaction failed.
         """
         self._make_room()
-        bundle = _Bundle(groups, self.loop.create_future(), then)
+        bundle = Bundle(groups, self.loop.create_future(), then)
         self._bundles.append(bundle)
         self.wake()
         await bundle.stored
@@ -231,7 +188,7 @@ class Writer:
                 staged = self._transactor.stage([(lane.sql, rows) for lane, rows, _ in groups])
             self._flushing = True
             self._heard = asyncio.Event()
-            self._inbox.put(_Batch(groups, bundles, calls, staged))
+            self._inbox.put(Batch(groups, bundles, calls, staged))
         else:
             self.awake = False
             self._settled.set()
@@ -248,7 +205,7 @@ class Writer:
                     self._damaged(error)
                 self._upkeep = False
 
-    def _commit(self, batch: _Batch) -> list[_Outcome]:
+    def _commit(self, batch: Batch) -> list[_Outcome]:
         """Commit a batch. Where a row is at fault, not the disk, ever smaller parts: it fails alone."""
         if self.damage is not None:  # what a flush failed for is never tried again
             return [(batch, [], self.damage)]
@@ -280,7 +237,7 @@ class Writer:
             self._settle(batch, values, error)
         heard.set()
 
-    def _settle_bundle(self, bundle: _Bundle, error: Exception | None) -> None:
+    def _settle_bundle(self, bundle: Bundle, error: Exception | None) -> None:
         if error is None and bundle.then is not None:
             bundle.then()
         if bundle.stored.done():  # nobody waits any more
@@ -290,7 +247,7 @@ class Writer:
         else:
             bundle.stored.set_result(None)
 
-    def _settle(self, batch: _Batch, values: list[Any], error: Exception | None) -> None:
+    def _settle(self, batch: Batch, values: list[Any], error: Exception | None) -> None:
         if batch.changed:
             for (lane, rows, _), changed in zip(batch.groups, batch.changed, strict=False):
                 lane.missed += len(rows) - changed

@@ -130,6 +130,7 @@ class TaskService:
             self.catalog.rank_all()
         self._build(database, pool, newest)
         self._started = True
+        self._watchdog = Watchdog()
         self._watchdog.start()
         await self.control.follow_pauses()
         if database.shared:  # the leader does it, too, and anybody may lead
@@ -212,7 +213,6 @@ class TaskService:
         tasks = Tasks(catalog, ids, placing, dispatchers, self.intake)
         self.scheduler = Scheduler(database, tasks, cluster.clock)
         self.retention = Retention(database, config.keep, config.max_size, config.tombstones)
-        self._watchdog = Watchdog()
         self._join(database, newest)
 
     def _dispatcher(self, queue: Queue, strays: Strays) -> Dispatcher:

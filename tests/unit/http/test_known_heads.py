@@ -1,6 +1,7 @@
 """A head that was read before is not read again: what comes of it is the same."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,7 +9,9 @@ from hypothesis import strategies as st
 from support import Server, eventually, serving
 from wire import Wire, post, task
 
+from taskmill.http import Exchange
 from taskmill.http.heads import LONGEST, MOST, Heads
+from taskmill.http.wire import ConnectionExchange
 
 JSON = "Content-Type: application/json"
 
@@ -81,34 +84,65 @@ def test_wherever_the_bytes_are_cut_the_answers_are_the_same(shared: Server, cut
         assert [wire.reply().status for _ in range(3)] == [202, 202, 202]
 
 
-def headers(*pairs: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
-    return [(b"host", b"x"), *pairs]
+class Client:
+    """A connection on which nothing is under way."""
+
+    cycle = None
+    deadline = 0.0
 
 
-def test_only_whole_requests_of_a_declared_length_are_kept() -> None:
+def handled(exchange: Exchange) -> None:
+    exchange.body = b"handled " + exchange.body
+
+
+def keep(
+    heads: Heads, data: bytes, *headers: tuple[bytes, bytes], body: bytes = b"{}", keep_alive: bool = True
+) -> None:
+    connection: Any = Client()
+    exchange = ConnectionExchange(connection, handled, [(b"host", b"x"), *headers], keep_alive=keep_alive)
+    exchange.body = body
+    heads.keep(data, exchange)
+
+
+def found(heads: Heads, data: bytes) -> bytes | None:
+    """Return the body that is handled, if one is."""
+    connection: Any = Client()
+    if not heads.handle(connection, data):
+        return None
+    body: bytes = connection.cycle.body
+    return body
+
+
+HEAD = b"POST / HTTP/1.1\r\n\r\n"
+TWO = (b"content-length", b"2")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [(), ((b"transfer-encoding", b"chunked"),), ((b"content-length", b"3"),), ((b"content-length", b"+2"),), (TWO, TWO),
+     (TWO, (b"expect", b"100-continue"))],
+)  # fmt: skip
+def test_only_requests_of_one_declared_length_are_kept(headers: tuple[tuple[bytes, bytes], ...]) -> None:
     heads = Heads()
-    head = b"POST / HTTP/1.1\r\n\r\n"
-    for pairs in (
-        headers(),
-        headers((b"transfer-encoding", b"chunked")),
-        headers((b"content-length", b"3")),
-        headers((b"content-length", b"+2")),
-        headers((b"content-length", b"2"), (b"content-length", b"2")),
-        headers((b"content-length", b"2"), (b"expect", b"100-continue")),
-    ):
-        heads.keep(head + b"{}", print, pairs)
-        assert heads.find(head + b"{}") is None, pairs
-    heads.keep(head + b"{}", print, headers((b"content-length", b"2")))
-    assert heads.find(head + b"[]") is not None
-    assert heads.find(head + b"[1]") is None
-    assert heads.find(head) is None
+    keep(heads, HEAD + b"{}", *headers)
+    assert found(heads, HEAD + b"{}") is None
+
+
+def test_only_whole_requests_after_which_the_connection_goes_on_are_kept() -> None:
+    heads = Heads()
+    keep(heads, HEAD + b"{}", TWO, keep_alive=False)
+    keep(heads, HEAD + b"{}", TWO, body=b"{")
+    assert found(heads, HEAD + b"{}") is None
+    keep(heads, HEAD + b"{}", TWO)
+    assert found(heads, HEAD + b"[]") == b"handled []"
+    assert found(heads, HEAD + b"[1]") is None
+    assert found(heads, HEAD) is None
 
 
 def test_heads_are_bounded_in_number_and_length() -> None:
     heads = Heads()
-    length = headers((b"content-length", b"2"))
-    heads.keep(b"x" * LONGEST + b"\r\n\r\n{}", print, length)
-    assert heads.find(b"x" * LONGEST + b"\r\n\r\n{}") is None
+    keep(heads, b"x" * LONGEST + HEAD + b"{}", TWO)
+    assert found(heads, b"x" * LONGEST + HEAD + b"{}") is None
     for number in range(3 * MOST):
-        heads.keep(b"%d\r\n\r\n{}" % number, print, length)
-    assert sum(heads.find(b"%d\r\n\r\n{}" % number) is not None for number in range(3 * MOST)) <= MOST
+        keep(heads, b"%d" % number + HEAD + b"{}", TWO)
+    assert sum(found(heads, b"%d" % number + HEAD + b"{}") is not None for number in range(3 * MOST)) <= MOST

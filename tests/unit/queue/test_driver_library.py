@@ -8,7 +8,8 @@ import pytest
 from parts import entry as component
 
 from taskmill import application
-from taskmill.queue import NatsDriver, QueueError, RedisDriver
+from taskmill.queue import AmqpDriver, NatsDriver, QueueError, RedisDriver
+from taskmill.queue.drivers.amqp import AmqpConfig
 from taskmill.queue.drivers.library import library, shown
 from taskmill.queue.drivers.nats import NatsConfig
 from taskmill.queue.drivers.redis import RedisConfig
@@ -19,6 +20,7 @@ from taskmill.registry import RegistryError
 @pytest.mark.parametrize(("missing", "kind", "config", "extra"), [
     ("nats", NatsDriver, NatsConfig(name="d", kind="k", url="nats://x"), "nats"),
     ("redis", RedisDriver, RedisConfig(name="d", kind="k", url="redis://x"), "redis"),
+    ("aiormq", AmqpDriver, AmqpConfig(name="d", kind="k", url="amqp://x"), "amqp"),
 ])  # fmt: skip
 def test_a_missing_client_library_is_named_with_the_command_that_installs_it(
     monkeypatch: pytest.MonkeyPatch, missing: str, kind: type, config: object, extra: str
@@ -43,7 +45,9 @@ def test_a_module_of_ones_own_that_is_missing_is_not_taken_for_a_library() -> No
 
 
 def test_no_client_library_is_imported_where_its_kind_is_not_used() -> None:
-    code = "import sys, taskmill.application; print({'nats', 'redis'} & set(sys.modules))"
+    code = (
+        "import sys, taskmill.application; print({'nats', 'redis', 'aiormq', 'psycopg'} & set(sys.modules))"
+    )
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
     )
@@ -71,6 +75,8 @@ def test_an_address_is_shown_without_its_secrets(url: str, text: str) -> None:
     ("redis", "app:secret@broker:6379"),
     ("redis", "redis://app:se/cret@broker"),
     ("redis", ""),
+    ("amqp", "amqp://app:se/cret@broker"),
+    ("amqp", "amqp://one, http://app:secret@broker"),
 ])  # fmt: skip
 def test_an_address_that_is_none_is_a_mistake_that_shows_no_secret(
     tmp_path: Path, kind: str, url: str
@@ -94,6 +100,7 @@ def test_certificates_for_an_address_that_is_not_encrypted_are_a_mistake(tmp_pat
     ("nats", "nats://token@broker"),
     ("redis", "rediss://:secret@broker/3"),
     ("redis", "unix:///run/redis.sock"),
+    ("amqp", "amqp://one, amqps://app:secret@two/%2fvhost"),
 ])  # fmt: skip
 def test_an_address_that_is_one_is_taken(tmp_path: Path, kind: str, url: str) -> None:
     entry = f"- {{name: driver, kind: queue.driver.{kind}, url: '{url}'}}"

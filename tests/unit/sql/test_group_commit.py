@@ -16,6 +16,8 @@ Commit = tuple[list[tuple[str, list[tuple[Any, ...]]]], int]
 class Script:
     """A transactor that notes its commits. It holds them while the gate is shut, and refuses rows on a list."""
 
+    changed: Sequence[int] = ()
+
     def __init__(self) -> None:
         self.commits: list[Commit] = []
         self.error: Exception | None = None

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
-from urllib.parse import urlsplit
 
 from msgspec import Meta, field
 
 from taskmill.queue.drivers.amqp_channel import PART, AmqpChannel
-from taskmill.queue.drivers.library import library, shown
+from taskmill.queue.drivers.library import library, shown, url_mistake
 from taskmill.queue.drivers.loop import Loop
 from taskmill.queue.drivers.outage import Outage
+from taskmill.queue.drivers.tls import Tls
 from taskmill.queue.errors import QueueError, QueueUnavailable
 from taskmill.registry import Entry, EntryConfig, Mistake
 from taskmill.supervisor import Context
@@ -39,10 +40,10 @@ class AmqpConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
         str,
         Meta(
             min_length=1,
-            description="`amqp://user:password@host:port/vhost`, or `amqps://` with `?cafile=`, `certfile=`, "
-            "`keyfile=`; the nodes of a cluster separated by commas.",
+            description="`amqp://user:password@host:5672/vhost` or `amqps://…`; the nodes of a cluster with commas.",
         ),
     ]
+    tls: Annotated[Tls | None, Meta(description="Certificates, for `amqps://`.")] = None
     heartbeat: Annotated[
         Duration, Meta(description="How often both sides show that they live, in whole seconds.")
     ] = Duration(10)
@@ -89,22 +90,23 @@ class AmqpDriver:
         self._urls = deque(url.strip() for url in self.config.url.split(","))
         self.outage = Outage(f"{entry.id} (RabbitMQ at {', '.join(map(shown, self._urls))})")
         self._loop = Loop(PART, self.outage, self._round, limit=LOOK + ANSWER, failed=self._drop)
+        self._tls: ssl.SSLContext | None = None
         self._channels: dict[str, AmqpChannel] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     @classmethod
     def check(cls, entry: Entry[Any]) -> Iterator[Mistake]:
-        """Find a URL that cannot be one. It may hold a password, so it is not shown."""
+        """Find a URL that cannot be one, and certificates for what is not encrypted."""
         for url in entry.config.url.split(","):
-            parts = urlsplit(url.strip())
-            if parts.scheme not in ("amqp", "amqps") or not parts.hostname:
-                yield Mistake(
-                    "url", "must be like `amqp://user:password@host:5672/vhost`, special characters quoted"
-                )
+            if wrong := url_mistake(url.strip(), "amqp", "amqps"):
+                yield Mistake("url", wrong)
+        if entry.config.tls is not None and "amqps://" not in entry.config.url:
+            yield Mistake("tls", "takes a `url` that begins with `amqps://`")
 
     async def start(self) -> None:
         """Connect, if the broker is there. Raises QueueError where it refuses the credentials or the vhost."""
         library("aiormq", "amqp")
+        self._tls = self.config.tls.context() if self.config.tls is not None else None
         # It logs each attempt as an error; here an outage is said once.
         logging.getLogger("aiormq").setLevel(logging.CRITICAL)
         try:
@@ -150,14 +152,14 @@ class AmqpDriver:
         heartbeat = f"heartbeat={max(1, round(self.config.heartbeat))}"
         try:
             async with asyncio.timeout(CONNECT):
-                return await connect(f"{url}{'&' if '?' in url else '?'}{heartbeat}")
+                return await connect(f"{url}{'&' if '?' in url else '?'}{heartbeat}", context=self._tls)
         except (exceptions.ProbableAuthenticationError, exceptions.AuthenticationError):
             raise QueueError(
-                f"RabbitMQ at {shown(url)} refuses the user or the password: mend them in `url`"
+                f"{shown(url)} refuses the credentials: mend user and password in `url`"
             ) from None
         except exceptions.InvalidFrameError:  # it closes instead of opening
             raise QueueError(
-                f"RabbitMQ at {shown(url)} refuses the virtual host that `url` ends with: create it, "
+                f"{shown(url)} refuses the virtual host that `url` ends with: create it, "
                 "and let the user have it (rabbitmqctl add_vhost, set_permissions)"
             ) from None
         except TimeoutError:

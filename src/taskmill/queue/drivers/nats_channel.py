@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.js import api
+from nats.js import JetStreamContext, api
+from nats.js.errors import NotFoundError
 
 from taskmill.queue.drivers.base import Receiver
 from taskmill.queue.drivers.loop import Loop
@@ -66,6 +67,7 @@ class NatsChannel:
         self._request: _Request | None = None
         self._client: Client | None = None  # on which all is prepared
         self._listening: Client | None = None  # on which answers come in
+        self._known = False  # the stream is one of Taskmill's
         self._preparing = asyncio.Lock()
         self._subscription: Subscription | None = None
         self._inbox = ""
@@ -81,8 +83,7 @@ class NatsChannel:
         prepared = self._publishing.prepare(messages, client.max_payload)
         with self._translated(client):
             async with asyncio.timeout(ANSWER):
-                if client is not self._client:
-                    await self._prepare(client)
+                await (self._listen(client) if self._known else self._prepare(client))
                 try:
                     await self._publishing.publish(client, self._inbox, prepared)
                 except NoStream:  # it is made anew, once
@@ -173,33 +174,46 @@ class NatsChannel:
             await client.jetstream(timeout=ANSWER).consumer_info(self._config.stream, self._token)
             self._heard = loop.time()
 
+    async def _listen(self, client: Client) -> None:
+        """Have answers come in, which is all that publishing takes."""
+        if client is self._listening:
+            return
+        inbox = client.new_inbox()
+        self._subscription = await client.subscribe(
+            f"{inbox}.*", cb=self._answer, pending_msgs_limit=0, pending_bytes_limit=0
+        )
+        self._inbox, self._listening = inbox, client
+
     async def _prepare(self, client: Client) -> None:
         """Make what is missing: the stream, the consumer, and the place where answers come in."""
         async with self._preparing:
             if client is self._client:
                 return
-            stream = client.jetstream(timeout=ANSWER)
-            await self._link.make_stream(stream)
-            await stream.add_consumer(
-                self._config.stream,
-                api.ConsumerConfig(
-                    durable_name=self._token,
-                    filter_subject=self._subject,
-                    ack_policy=api.AckPolicy.EXPLICIT,
-                    ack_wait=self._config.ack_wait,
-                    max_deliver=self._config.max_deliver,
-                    max_ack_pending=-1,  # credit bounds what each holds
-                ),
-            )
-            if client is not self._listening:
-                self._inbox = client.new_inbox()
-                self._subscription = await client.subscribe(
-                    f"{self._inbox}.*", cb=self._answer, pending_msgs_limit=0, pending_bytes_limit=0
-                )
-                self._listening = client
+            await self._listen(client)
+            await self._link.make_stream(client.jetstream(timeout=ANSWER))
+            await self._make_consumer(client.jetstream(timeout=ANSWER))
             self._request = None
-            self._client = client
+            self._client, self._known = client, True
             self._heard = asyncio.get_running_loop().time()
+
+    async def _make_consumer(self, stream: JetStreamContext) -> None:
+        """Make the consumer, or change it to what is declared. To look takes less of a cluster than to make."""
+        name, config = self._config.stream, self._config
+        with contextlib.suppress(NotFoundError):
+            found = (await stream.consumer_info(name, self._token)).config
+            if (found.ack_wait, found.max_deliver) == (config.ack_wait, config.max_deliver):
+                return
+        await stream.add_consumer(
+            name,
+            api.ConsumerConfig(
+                durable_name=self._token,
+                filter_subject=self._subject,
+                ack_policy=api.AckPolicy.EXPLICIT,
+                ack_wait=config.ack_wait,
+                max_deliver=config.max_deliver,
+                max_ack_pending=-1,  # credit bounds what each holds
+            ),
+        )
 
     def _unprepare(self) -> None:
         """Look at everything anew, before anything else is done."""

@@ -21,6 +21,7 @@ from taskmill.tasks.cluster import notice
 from taskmill.tasks.cluster.front import Front, Rests
 from taskmill.tasks.cluster.notice import Notice
 from taskmill.tasks.cluster.tempo import Ahead, Tempo
+from taskmill.tasks.insist import insist
 from taskmill.tasks.message import TaskMessage
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,8 @@ class Claims:
     """Claims the tasks of one queue, as its consumers have room; ``front`` is where those take them from.
 
     ``redelivery`` is how many seconds a task rests that could not be begun, by how often it has been tried.
-    ``may_begin`` tells whether this node may begin tasks of the queue now.
+    ``may_begin`` tells whether this node may begin tasks of the queue now. ``now`` gives the seconds since 1970 where
+    a claimed task that expires is for this node to leave alone.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Claims:
         book: Book,
         redelivery: Callable[[int], float],
         may_begin: Callable[[], bool] = lambda: True,
+        now: Callable[[], float] | None = None,
     ) -> None:
         self.front = Front(channel, self)
         self.arrived = 0  # messages in all, so far
@@ -72,6 +75,8 @@ class Claims:
         self._book = book
         self._redelivery = redelivery
         self._may_begin = may_begin
+        self._now = now
+        self._giving: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._received: list[tuple[Message, Notice]] = []
         self._in_claim = 0
@@ -147,6 +152,7 @@ class Claims:
     def receive(self, messages: Sequence[Message]) -> None:
         """Take messages, and claim their tasks."""
         self.arrived += len(messages)
+        self._ahead.came(len(messages))
         for message in messages:
             named = notice.read(message)
             if named is None:
@@ -168,7 +174,10 @@ class Claims:
         if self._stopped or not self._may_begin():
             return ()
         ready = self._ready
-        return [ready.popleft() for _ in range(min(limit, len(ready)))]
+        drawn = [ready.popleft() for _ in range(min(limit, len(ready)))]
+        if self._now is not None and any(task.place and task.place.expires_at for task in drawn):
+            return self._in_time(drawn, self._now() * 1000)
+        return drawn
 
     def settled(self, message: Message, acknowledged: bool) -> None:
         """Let go of a task whose attempt's end is stored, or have it rest that could not be begun."""
@@ -187,6 +196,17 @@ class Claims:
         """Have the engine give more, where there is room for it."""
         if self.credit() > 0:
             self._channel.pump()
+
+    def _in_time(self, tasks: Sequence[TaskMessage], now: float) -> Sequence[TaskMessage]:
+        """Return those that have not expired. The others are given back: the alarm of whoever leads ends them."""
+        late = [task for task in tasks if task.place and (task.place.expires_at or now + 1) <= now]
+        if late:
+            giving = self._loop.create_task(insist(lambda: self._book.give_back(late), "an expired task"))
+            self._giving.add(giving)
+            giving.add_done_callback(self._giving.discard)
+            for task in late:
+                self._held.pop(task.key)[1].ack()
+        return [task for task in tasks if task not in late]
 
     def _leave(self, message: Message, named: Notice) -> None:
         """Leave a task to nodes that know its action."""
@@ -237,9 +257,9 @@ class Claims:
     def _judge(self) -> None:
         """See, as tasks come, whether consumers have run dry meanwhile, or have not yet taken those before."""
         if not self._ready and self.front.is_dry():
-            self._ahead.ran_dry()
+            self._ahead.ran_dry(self._loop.time())
         elif self._ready:
-            self._ahead.was_plenty()
+            self._ahead.was_plenty(self._loop.time())
 
     def _rested(self, message: Message) -> None:
         assert isinstance(message, TaskMessage)  # noqa: S101 - nothing else rests

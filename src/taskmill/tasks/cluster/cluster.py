@@ -162,7 +162,7 @@ class Cluster:
         def may_begin() -> bool:
             return queue.name not in self.paused and bool(self.nodes.id) and self.nodes.may_work
 
-        return Way(queue, book, may_begin)
+        return Way(queue, book, may_begin, self.now)
 
     def _has_engine(self, queue: Queue) -> bool:
         way = self.ways.get(queue.name)

@@ -46,7 +46,6 @@ class Relay:
         self._source: Callable[[int], Sequence[TaskMessage]] = lambda _: ()
         self._again: list[Entry] = []
         self._limited = False  # more could be on their way
-        self._arrived = True  # the engine has what was published since that was last found too little
         self._publishing: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._fence = 0
@@ -124,7 +123,7 @@ class Relay:
                     logger.warning("tasks of queue %s wait for its engine: %s", self._name, error)
             await asyncio.sleep(pause)
             pause = min(PAUSE_MOST, 2 * pause)
-        self._arrived = True
+        self._ahead.came(len(entries))
         now = self._loop.time()
         for entry in entries:
             entry.at = now
@@ -154,15 +153,12 @@ class Relay:
                 logger.exception("lost messages of queue %s cannot be looked for", self._name)
 
     def _judge(self, waiting: int) -> None:
-        """See whether enough is on its way: something should wait at the engine, whenever a node wants it.
-
-        What more there is after one look is seen by the next, or the one after it: until then it is not judged anew.
-        """
-        if waiting > self._ahead.count(self._loop.time()) // 2:
-            self._ahead.was_plenty()
-        elif not waiting and self._arrived:
-            self._arrived = False
-            self._ahead.ran_dry()
+        """See whether enough is on its way: something should wait at the engine, whenever a node wants it."""
+        now = self._loop.time()
+        if waiting > self._ahead.count(now) // 2:
+            self._ahead.was_plenty(now)
+        elif not waiting:
+            self._ahead.ran_dry(now)
             self.pump()
 
     async def _repair(self, now: float) -> None:

@@ -6,6 +6,7 @@ SPAN = 0.25  # seconds of one measurement
 HOARD = 2.0  # seconds of work that may be on its way at most
 MOST = 4_000.0  # messages
 FEWEST = 2.0
+FADE = 0.5  # seconds after which half is forgotten of what was once needed
 
 
 class Tempo:
@@ -39,23 +40,36 @@ class Ahead:
     """How many messages are to be on their way, beyond what is wanted now.
 
     It takes time to bring one, and nobody knows how long. So the number grows while the end runs dry and shrinks
-    at once where more than enough is there: what is on its way can no longer be overtaken by what is more urgent.
+    as soon as it does not: what is on its way can no longer be overtaken by what is more urgent.
     """
 
-    __slots__ = ("_tempo", "_wanted")
+    __slots__ = ("_at", "_came", "_tempo", "_wanted")
 
     def __init__(self, tempo: Tempo) -> None:
         self._tempo = tempo
         self._wanted = FEWEST
+        self._at = 0.0  # when that was so
+        self._came = 0  # since it last grew
 
-    def ran_dry(self) -> None:
-        """Note that there was less than could have been used."""
-        self._wanted = min(MOST, self._wanted * 2)
+    def came(self, count: int) -> None:
+        """Note that so many have been brought."""
+        self._came += count
 
-    def was_plenty(self) -> None:
+    def ran_dry(self, now: float) -> None:
+        """Note that there was less than could have been used; heeded once what was wanted so far has come."""
+        if self._came >= self._fade(now):
+            self._came = 0
+            self._wanted = min(MOST, 2 * self._wanted)
+
+    def was_plenty(self, now: float) -> None:
         """Note that there was more than was used."""
-        self._wanted = max(FEWEST, self._wanted * 0.8)
+        self._wanted = max(FEWEST, 0.8 * self._fade(now))
 
     def count(self, now: float) -> int:
         """Return how many."""
-        return int(min(self._wanted, self._tempo.rate(now) * HOARD))
+        return int(min(self._fade(now), self._tempo.rate(now) * HOARD))
+
+    def _fade(self, now: float) -> float:
+        self._wanted = max(FEWEST, self._wanted * 0.5 ** ((now - self._at) / FADE))
+        self._at = now
+        return self._wanted

@@ -26,6 +26,7 @@ class Way:
         queue: Queue,
         make_book: Callable[[Outstanding], Book] = OwnBook,
         may_begin: Callable[[], bool] = lambda: True,
+        now: Callable[[], float] | None = None,
     ) -> None:
         self.name = queue.name
         self.outstanding = Outstanding(asyncio.get_running_loop().time())
@@ -33,7 +34,7 @@ class Way:
         self.relay: Relay | None = None
         if not isinstance(queue.channel, Window):
             book = make_book(self.outstanding)
-            self.claims = Claims(queue.channel, book, queue.redelivery, may_begin)
+            self.claims = Claims(queue.channel, book, queue.redelivery, may_begin, now)
             self.relay = Relay(queue.name, queue.channel, self.claims.front, self.outstanding)
             queue.front = self.claims.front
 

@@ -260,6 +260,8 @@ class Store(Generic[S, F]):
         rows, waiters, error = batch
         if error is None:
             self._failing = False
+            if lane.missed:
+                self._look_at_refused()
             tell(rows, waiters)
         elif isinstance(error, DatabaseUnavailable):
             if not self._failing:  # said once, until it works again
