@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 INSTALL := $(PIP) install --constraint constraints.txt --build-constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test bench load vendor docs clean
+.PHONY: help setup run check test servers bench load vendor docs clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 15
@@ -32,6 +32,9 @@ check: $(VENV)/.installed-test ## Check style, types and the direction of import
 
 test: check ## Check, then run the tests that do not take long (ARGS="tests/unit -x" for some)
 	$(BIN)/pytest --numprocesses 4 --dist loadfile -m "not long" $(ARGS)
+
+servers: $(VENV)/.installed-test ## Start PostgreSQL, NATS and others, with applications to try them
+	@PYTHONPATH=tests $(BIN)/python -m servers
 
 bench: $(VENV)/.installed-bench ## Measure, print one table and keep it in bench/out (ARGS=--quick)
 	$(BIN)/python -m bench $(ARGS)

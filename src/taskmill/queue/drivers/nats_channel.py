@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.js import JetStreamContext, api
-from nats.js.errors import NotFoundError
 
 from taskmill.queue.drivers.base import Receiver
 from taskmill.queue.drivers.loop import Loop
@@ -28,17 +26,20 @@ from taskmill.queue.message import Message
 if TYPE_CHECKING:
     from taskmill.queue.drivers.nats_link import NatsLink
 
-ANSWER = 5.0  # seconds for an answer of the server
-REQUEST = 5.0  # seconds that a request for messages waits at the server
+ANSWER = 5.0  # seconds for publications to be confirmed
+ASK = 3.0  # seconds for an answer of JetStream to anything else
+REQUEST = 5.0  # seconds that a request for messages waits at the server,
+HEARTBEAT = 1.0  # which shows that it is still there once in so many,
+SILENT = 4.0  # and is lost if that has not been heard for so long
 IDLE = 1.0  # seconds that a round waits at most
-SILENCE = 8.0  # seconds without a word of JetStream after which it is asked for one
+SILENCE = 8.0  # seconds without a word of JetStream after which it is asked whether it is there
 LINGER = 0.002  # seconds for more credit to gather before a request for little
 AT_ONCE = 500  # messages in one request
 
 
 @dataclass(slots=True)
 class _Request:
-    """A request for messages that waits at the server: how many may come yet, and when it has ended at the latest."""
+    """A request that waits at the server: how many may come yet, and when it is lost if nothing is heard of it."""
 
     token: str
     left: int
@@ -82,14 +83,13 @@ class NatsChannel:
         client = self._link.client()
         prepared = self._publishing.prepare(messages, client.max_payload)
         with self._translated(client):
-            async with asyncio.timeout(ANSWER):
-                await (self._listen(client) if self._known else self._prepare(client))
-                try:
-                    await self._publishing.publish(client, self._inbox, prepared)
-                except NoStream:  # it is made anew, once
-                    self._unprepare()
-                    await self._prepare(client)
-                    await self._publishing.publish(client, self._inbox, prepared)
+            await (self._listen(client) if self._known else self._prepare(client))
+            try:
+                await self._publishing.publish(client, self._inbox, prepared, ANSWER)
+            except NoStream:  # it is made anew, once
+                self._unprepare()
+                await self._prepare(client)
+                await self._publishing.publish(client, self._inbox, prepared, ANSWER)
 
     def subscribe(self, receiver: Receiver) -> None:
         """Deliver to a receiver from now on."""
@@ -115,7 +115,7 @@ class NatsChannel:
         client = self._link.client()
         with self._translated(client):
             await self._prepare(client)
-            info = await client.jetstream(timeout=ANSWER).consumer_info(self._config.stream, self._token)
+            info = await client.jetstream(timeout=ASK).consumer_info(self._config.stream, self._token)
         return info.num_pending or 0
 
     async def purge(self) -> None:
@@ -123,7 +123,7 @@ class NatsChannel:
         client = self._link.client()
         with self._translated(client):
             await self._prepare(client)
-            await client.jetstream(timeout=ANSWER).purge_stream(self._config.stream, subject=self._subject)
+            await client.jetstream(timeout=ASK).purge_stream(self._config.stream, subject=self._subject)
 
     def problem(self) -> str | None:
         """Why messages do not move."""
@@ -171,7 +171,7 @@ class NatsChannel:
         await self._held.send(client)
         await self._ask(client)
         if loop.time() - self._heard > SILENCE:
-            await client.jetstream(timeout=ANSWER).consumer_info(self._config.stream, self._token)
+            await client.jetstream(timeout=ASK).consumer_info(self._config.stream, self._token)
             self._heard = loop.time()
 
     async def _listen(self, client: Client) -> None:
@@ -190,30 +190,12 @@ class NatsChannel:
             if client is self._client:
                 return
             await self._listen(client)
-            await self._link.make_stream(client.jetstream(timeout=ANSWER))
-            await self._make_consumer(client.jetstream(timeout=ANSWER))
+            stream = client.jetstream(timeout=ASK)
+            await self._link.make_stream(stream)
+            await self._link.make_consumer(stream, self._token)
             self._request = None
             self._client, self._known = client, True
             self._heard = asyncio.get_running_loop().time()
-
-    async def _make_consumer(self, stream: JetStreamContext) -> None:
-        """Make the consumer, or change it to what is declared. To look takes less of a cluster than to make."""
-        name, config = self._config.stream, self._config
-        with contextlib.suppress(NotFoundError):
-            found = (await stream.consumer_info(name, self._token)).config
-            if (found.ack_wait, found.max_deliver) == (config.ack_wait, config.max_deliver):
-                return
-        await stream.add_consumer(
-            name,
-            api.ConsumerConfig(
-                durable_name=self._token,
-                filter_subject=self._subject,
-                ack_policy=api.AckPolicy.EXPLICIT,
-                ack_wait=config.ack_wait,
-                max_deliver=config.max_deliver,
-                max_ack_pending=-1,  # credit bounds what each holds
-            ),
-        )
 
     def _unprepare(self) -> None:
         """Look at everything anew, before anything else is done."""
@@ -234,8 +216,9 @@ class NatsChannel:
         if wanted <= 0:
             return
         token, batch = f"r{next(self._numbers)}", min(wanted, AT_ONCE)
-        self._request = _Request(token, batch, now + REQUEST + ANSWER)
-        asked = json.dumps({"batch": batch, "expires": int(REQUEST * 1e9)}).encode()
+        self._request = _Request(token, batch, now + SILENT)
+        times = {"expires": int(REQUEST * 1e9), "idle_heartbeat": int(HEARTBEAT * 1e9)}  # nanoseconds
+        asked = json.dumps({"batch": batch, **times}).encode()
         await client.publish(
             f"$JS.API.CONSUMER.MSG.NEXT.{self._config.stream}.{self._token}", asked, f"{self._inbox}.{token}"
         )
@@ -252,17 +235,19 @@ class NatsChannel:
             return
         if self._request is None or self._request.token != token:
             return
+        status = (found.headers or {}).get("Status")
+        if status == "100":
+            self._request.until = self._heard + SILENT
+            return
         self._request = None
         self._wake.set()
-        if (found.headers or {}).get("Status") not in (
-            "404",
-            "408",
-        ):  # as the consumer, or its leader, may be gone
+        if status not in ("404", "408"):  # as the consumer, or its leader, may be gone
             self._unprepare()
 
     def _take(self, found: Msg) -> None:
         if self._request is not None:
             self._request.left -= 1
+            self._request.until = self._heard + SILENT
             if not self._request.left:
                 self._request = None
                 self._wake.set()

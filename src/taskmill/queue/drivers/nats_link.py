@@ -122,6 +122,28 @@ class NatsLink:
         if found.retention != api.RetentionPolicy.WORK_QUEUE or f"{name}.*" not in (found.subjects or ()):
             raise QueueError(f"the stream `{name}` is no work queue of `{name}.*`: name another `stream`")
 
+    async def make_consumer(self, stream: JetStreamContext, name: str) -> None:
+        """Make the consumer of a queue, or change it to what is declared.
+
+        It is looked at first, which takes only its own leader in a cluster, and not that of all.
+        """
+        config = self.config
+        with contextlib.suppress(NotFoundError):
+            found = (await stream.consumer_info(config.stream, name)).config
+            if (found.ack_wait, found.max_deliver) == (config.ack_wait, config.max_deliver):
+                return
+        await stream.add_consumer(
+            config.stream,
+            api.ConsumerConfig(
+                durable_name=name,
+                filter_subject=f"{config.stream}.{name}",
+                ack_policy=api.AckPolicy.EXPLICIT,
+                ack_wait=config.ack_wait,
+                max_deliver=config.max_deliver,
+                max_ack_pending=-1,  # credit bounds what each holds
+            ),
+        )
+
     async def _round(self) -> None:
         if self._client is None:
             await self._connect()
@@ -161,6 +183,7 @@ class NatsLink:
                     max_reconnect_attempts=1,
                     reconnect_time_wait=0,
                     connect_timeout=2,
+                    flush_timeout=ANSWER,
                     ping_interval=NEVER,  # a round looks oftener
                     error_cb=note,
                     closed_cb=close,

@@ -84,15 +84,24 @@ class Publishing:
             prepared.append((body, headers))
         return prepared
 
-    async def publish(self, client: Client, inbox: str, prepared: Sequence[Prepared]) -> None:
-        """Send all, and wait until all are confirmed. ``inbox`` is where answers are listened for."""
+    async def publish(
+        self, client: Client, inbox: str, prepared: Sequence[Prepared], patience: float
+    ) -> None:
+        """Send all, and wait until all are confirmed; ``inbox`` is where answers are listened for.
+
+        Raise TimeoutError where they are not within so many seconds: the client swallows the cancellation by
+        which a timeout around this would work.
+        """
         token = f"p{next(self._numbers)}"
         publication = _Publication(len(prepared), asyncio.get_running_loop().create_future())
         self._publications[token] = publication
         try:
             for body, headers in prepared:
                 await client.publish(self._subject, body, f"{inbox}.{token}", dict(headers))
-            await publication.done
+            await asyncio.wait([publication.done], timeout=patience)
+            if not publication.done.done():
+                raise TimeoutError("no answer in time")
+            publication.done.result()
         finally:
             del self._publications[token]
 

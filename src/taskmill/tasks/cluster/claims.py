@@ -236,8 +236,10 @@ class Claims:
                     fresh[key] = message, named
             try:
                 claimed = await self._book.claim({key: named for key, (_, named) in fresh.items()})
-            except (DatabaseError, Overloaded) as error:
-                logger.warning("%d tasks cannot be claimed, trying again: %s", len(fresh), error)
+            except Exception as error:  # of any kind: without claims nothing runs any more
+                expected = isinstance(error, DatabaseError | Overloaded)
+                text = "%d tasks cannot be claimed, trying again: %s"
+                logger.warning(text, len(fresh), error, exc_info=not expected)
                 self._received[:0] = fresh.values()
                 await asyncio.sleep(PAUSE)
                 continue

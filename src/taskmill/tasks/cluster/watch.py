@@ -21,22 +21,28 @@ logger = logging.getLogger(__name__)
 SHORTEST: Final = 0.02  # seconds between two looks
 LONGEST: Final = 0.1
 FAILED: Final = 0.5  # seconds after one that failed
+AT_ONCE: Final = 200  # tasks that wait, in one read
 
 _UNDER_WAY = (Status.QUEUED, Status.RUNNING)
 
 
 class Watch:
-    """Looks after all that is outstanding, by queue. ``ended`` gets what has, as it was handed out."""
+    """Looks after all that is outstanding, by queue. ``ended`` gets what has, as it was handed out.
+
+    ``alone`` tells whether no other node is alive: of what it does itself this node hears without looking.
+    """
 
     def __init__(
         self,
         reader: Reader,
         outstanding: Mapping[str, Outstanding],
         ended: Callable[[str, list[TaskMessage]], None],
+        alone: Callable[[], bool] = lambda: False,
     ) -> None:
         self._reader = reader
         self._outstanding = outstanding
         self._ended = ended
+        self._alone = alone
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -55,22 +61,34 @@ class Watch:
         changed = False
         for queue, outstanding in self._outstanding.items():
             away = [entry for entry in outstanding.entries.values() if not entry.here]
-            if away:
-                rows = await self._reader.states([entry.message.key for entry in away])
-                states = {bytes(row[0]): row[1:] for row in rows}
-                before = outstanding.unclaimed
-                ended = list(_settle(outstanding, away, states))
-                if ended:
-                    self._ended(queue, ended)
-                elif outstanding.unclaimed != before:
-                    outstanding.freed()
-                changed = changed or bool(ended) or outstanding.unclaimed != before
+            claimed = [entry for entry in away if entry.claimed]
+            waiting = [entry for entry in away if not entry.claimed]
+            # They are claimed in about the order in which they were published: where none of some is, later ones
+            # will not be either.
+            changed |= await self._look(queue, outstanding, claimed)
+            for first in range(0, len(waiting), AT_ONCE):
+                if not await self._look(queue, outstanding, waiting[first : first + AT_ONCE]):
+                    break
+                changed = True
         return changed
+
+    async def _look(self, queue: str, outstanding: Outstanding, entries: list[Entry]) -> bool:
+        if not entries:
+            return False
+        rows = await self._reader.states([entry.message.key for entry in entries])
+        states = {bytes(row[0]): row[1:] for row in rows}
+        before = outstanding.unclaimed
+        ended = list(_settle(outstanding, entries, states))
+        if ended:
+            self._ended(queue, ended)
+        elif outstanding.unclaimed < before:
+            outstanding.freed()
+        return bool(ended) or outstanding.unclaimed != before
 
     async def _run(self) -> None:
         pause = SHORTEST
         while True:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(LONGEST if self._alone() else pause)
             try:
                 pause = SHORTEST if await self.look() else min(LONGEST, 1.5 * pause)
             except (DatabaseError, Overloaded):  # others say so

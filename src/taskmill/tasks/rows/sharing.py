@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import LargeBinary, Select, Update, bindparam, exists, null, select, update
+from sqlalchemy import LargeBinary, Select, Update, bindparam, exists, literal_column, null, select, update
 
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.rows.schema import lease, node, task
@@ -64,6 +64,20 @@ FREE: Update = (
     )
 )
 
+# Have a node take a queued task that nobody else has, if it is one still and the leader that named the task leads.
+# Parameters: node, id, node, node, and the leader's fence.
+CLAIM: Update = (
+    update(task)
+    .values(node=bindparam("node_"))
+    .where(
+        task.c.id == bindparam("id_"),
+        _queued,
+        _free | (task.c.node == bindparam("node_")),
+        exists().where(node.c.id == bindparam("node_")),
+        exists().where(lease.c.name == literal_column("'dispatch'"), lease.c.fence == bindparam("fence_")),
+    )
+)
+
 
 def keys(ids: Sequence[bytes]) -> tuple[int, dict[str, bytes]]:
     """Return for how many ids a statement is to be made, and its parameters. There are 1 to MOST ids."""
@@ -81,25 +95,6 @@ def states(count: int) -> Select[Any]:
     """Where tasks are in their lives, and who has them. Parameters: keys."""
     return select(task.c.id, task.c.status, task.c.node, task.c.attempt, task.c.started_at).where(
         _among(count)
-    )
-
-
-@cache
-def claim(count: int) -> Update:
-    """Have a node take queued tasks that nobody else has, if it is one still and the leader that named them leads.
-
-    Parameters: keys, node, and the leader's fence.
-    """
-    return (
-        update(task)
-        .values(node=bindparam("node_"))
-        .where(
-            _among(count),
-            _queued,
-            _free | (task.c.node == bindparam("node_")),
-            exists().where(node.c.id == bindparam("node_")),
-            exists().where(lease.c.name == "dispatch", lease.c.fence == bindparam("fence_")),
-        )
     )
 
 
