@@ -40,12 +40,16 @@ def _programs() -> Path:
 
 
 def unprivileged() -> tuple[list[str], pwd.struct_passwd | None]:
-    """Return what runs a command as somebody else where this is root, which PostgreSQL refuses."""
-    if os.geteuid() != 0:
-        return [], None
-    user = pwd.getpwnam("nobody")
+    """Return what runs a command as somebody else where this is root, which PostgreSQL refuses.
+
+    What it runs ends with the process that has started it, also where that is killed.
+    """
     setpriv = require(shutil.which("setpriv"), "setpriv, of the package util-linux")
-    return [setpriv, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"], user
+    if os.geteuid() != 0:
+        return [setpriv, "--pdeathsig=INT"], None
+    user = pwd.getpwnam("nobody")
+    who = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    return [setpriv, *who, "--pdeathsig=INT"], user
 
 
 class PostgresServer(ServerProcess):
