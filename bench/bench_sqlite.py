@@ -17,7 +17,7 @@ import apsw
 from sqlalchemy.dialects import sqlite
 
 from taskmill.tasks.ids import IdSource
-from taskmill.tasks.rows import statements
+from taskmill.tasks.rows import schema, statements, steps
 
 TASKS = 32_000
 BATCHES = (1, 32, 64, 256)
@@ -31,7 +31,7 @@ def _sql(statement: Any) -> str:
     return str(statement.compile(dialect=DIALECT, compile_kwargs={"render_postcompile": True}))
 
 
-ADD, FINISH = _sql(statements.ADD), _sql(statements.FINISH)
+ADD, FINISH = _sql(statements.ADD), _sql(steps.OWN.complete)
 
 
 @contextmanager
@@ -55,12 +55,12 @@ def measure(driver: Any, batch: int) -> tuple[float, float]:
     rows = [
         (ids.next(), "uppercase", "tasks", '{"text":"hello world"}', 3, 1700000000000) for _ in range(count)
     ]
-    ends = [(3, 1, 1700000000001, 1700000000002, '{"output":"HELLO WORLD"}', None, row[0]) for row in rows]
+    ends = [(1, 1700000000001, 1700000000002, '{"output":"HELLO WORLD"}', row[0], 1) for row in rows]
     with tempfile.TemporaryDirectory() as directory, driver(Path(directory) / "tasks.db") as (run, many):
         for pragma in PRAGMAS:
             run(f"PRAGMA {pragma}")
-        for sql in statements.MIGRATIONS[0].sql.split(";"):
-            if sql.strip():
+        for migration in schema.MIGRATIONS:
+            for sql in filter(str.strip, migration.sql["sqlite"].split(";")):
                 run(sql)
         wall, cpu = time.perf_counter(), time.process_time()
         for start in range(0, count, batch):
