@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import apsw
 
+from taskmill.sql import sqlite_rows
 from taskmill.sql.errors import DatabaseDamaged, DatabaseError, DatabaseUnavailable
 from taskmill.sql.writer import Groups
 
@@ -134,7 +135,7 @@ class SqliteTransactor:
             if not connection.in_transaction:
                 connection.execute("BEGIN IMMEDIATE")
             for sql, rows in groups:
-                connection.executemany(sql, rows)
+                sqlite_rows.run(connection, sql, rows)
             values = [self._attempt(call) for call in calls]
             connection.execute("COMMIT")
         except Exception as error:  # also of a value that cannot be bound, which is no error of SQLite

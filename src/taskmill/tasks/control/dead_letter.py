@@ -1,7 +1,8 @@
 """The dead letter: a task that has failed for good is published to another queue, as its own declares.
 
 Which ones are still to be published stands in a table, written in the very commit that stores the failure. A row
-goes when a consumer has acknowledged its message, so each is delivered at least once, whatever dies in between.
+goes when a consumer has acknowledged its message, or an engine has confirmed that it keeps it, so each is delivered
+at least once, whatever dies in between.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from sqlalchemy import (
 )
 
 from taskmill.queue import Message, QueueError, QueueFull
-from taskmill.queue.drivers.base import Channel
+from taskmill.queue.drivers.base import Channel, Window
+from taskmill.queue.errors import QueueUnavailable
 from taskmill.sql import MYSQL_TABLE, Database, DatabaseUnavailable, Lane, Migration, Transaction
 from taskmill.tasks.ids import to_text
 from taskmill.tasks.lifecycle import Status
@@ -191,7 +193,7 @@ class DeadLetters:
                 for row in rows:
                     await self._publish(row)
                     number = row[0]
-            except QueueFull:  # it refuses rather than waits
+            except (QueueFull, QueueUnavailable):  # it refuses rather than waits; or its engine is away, and says so
                 await asyncio.sleep(PAUSE)
             except QueueError:  # the queue has stopped, and so will this
                 return
@@ -222,7 +224,10 @@ class DeadLetters:
             "failed-at": timestamp(failed_at),
         }
         message = DeadLetter(f"{to_text(task_id)}-{attempt}", data, headers, lambda: self._end(number))
-        await self._targets[queue].publish([message])
+        target = self._targets[queue]
+        await target.publish([message])
+        if not isinstance(target, Window):  # the engine keeps it from here on; in memory it is lost with the process
+            self._end(number)
 
     def _end(self, number: int) -> None:
         self._ending.append((number,), None)
