@@ -1,6 +1,7 @@
 """The engines that can carry a task queue's messages, each in a process of its own, as an application declares them."""
 
 import shutil
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -25,6 +26,7 @@ class Carrier(ABC):
 
     server: ServerProcess
     lease_field = ""
+    settling = 0.0  # seconds
 
     @abstractmethod
     def entry(self) -> str:
@@ -49,6 +51,10 @@ class Carrier(ABC):
         """End it for good."""
         self.server.stop()
 
+    def settle(self) -> None:
+        """Wait until it would survive a kill; nothing tells when that is."""
+        time.sleep(self.settling)
+
     def further(self) -> str:
         """Return what other entries it wants."""
         return ""
@@ -56,7 +62,15 @@ class Carrier(ABC):
     def restart(self) -> None:
         """Kill it, and start it again."""
         self.server.kill()
-        self.server.start()
+        eventually(self.starts, 60)
+
+    def starts(self) -> bool:
+        """Start it, unless processes of its last life are still ending."""
+        try:
+            self.server.start()
+        except AssertionError:
+            return False
+        return True
 
 
 class Memory(Carrier):
@@ -96,6 +110,10 @@ class Redis(Carrier):
 
 
 class Amqp(Carrier):
+    # RabbitMQ 3.10 confirms a new queue before its disk knows of it; killed before, it brings up a queue that answers
+    # nothing any more.
+    settling = 1.5
+
     def __init__(self, directory: Path) -> None:
         self.server: RabbitServer = RabbitServer(directory / "rabbitmq")
 
@@ -126,18 +144,6 @@ class Postgres(Carrier):
     def further(self) -> str:
         return f'\n  - name: messages\n    kind: db.sql.postgres\n    url: "{self.url}"\n'
 
-    def restart(self) -> None:
-        self.server.kill()
-        eventually(self._starts, 30)
-
-    def _starts(self) -> bool:
-        """Start it, unless processes of its last life are still ending."""
-        try:
-            self.server.start()
-        except AssertionError:
-            return False
-        return True
-
     def wipe(self) -> None:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("DELETE FROM taskmill_message")
@@ -165,7 +171,8 @@ def make(name: str, directory: Path, running: ExitStack) -> Carrier:
     if name == "postgres":
         server = running.enter_context(postgres_server())
         return Postgres(server, server.create())
-    carrier: Carrier = {"nats": Nats, "redis": Redis, "amqp": Amqp}[name](directory)
+    makers: dict[str, Callable[[Path], Carrier]] = {"nats": Nats, "redis": Redis, "amqp": Amqp}
+    carrier = makers[name](directory)
     running.callback(carrier.close)
     carrier.server.start()
     return carrier

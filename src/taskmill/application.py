@@ -23,6 +23,7 @@ from taskmill.queue import (
 from taskmill.registry import Registry, load
 from taskmill.sql import MysqlDatabase, PostgresDatabase, SqliteDatabase
 from taskmill.supervisor import Component, Supervisor
+from taskmill.tasks.move.kind import TaskMove
 from taskmill.tasks.outbox.kind import TaskOutbox
 from taskmill.tasks.schedules.kind import TaskSchedule
 from taskmill.tasks.service import TaskService
@@ -51,6 +52,7 @@ KINDS: Final[Mapping[str, type[Component]]] = {
         TaskService,
         TaskSchedule,
         TaskOutbox,
+        TaskMove,
     )
 }
 
@@ -73,6 +75,9 @@ def warnings(registry: Registry) -> Iterator[str]:
         yield from getattr(KINDS[entry.kind], "warnings", lambda _: ())(entry)
 
 
-def supervise(registry: Registry, data: Path) -> Supervisor:
-    """Return what will run the application, with its state under ``data``."""
-    return Supervisor(registry, KINDS, data)
+def supervise(registry: Registry, data: Path, legacy: Mapping[str, object] | None = None) -> Supervisor:
+    """Return what will run the application, with its state under ``data``.
+
+    ``legacy`` is what a run before this one in the same process has left for its parts, by their ids.
+    """
+    return Supervisor(registry, KINDS, data, legacy)

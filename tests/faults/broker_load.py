@@ -70,7 +70,9 @@ class Load:
         """Wait for a condition."""
         try:
             async with asyncio.timeout(limit):
-                while not condition():  # noqa: ASYNC110 - what it looks at tells nobody of its changes
+                while not condition():
+                    if self._publishing.done():
+                        self._publishing.result()  # raises what ended it
                     await asyncio.sleep(0.01)
         except TimeoutError:
             raise AssertionError(f"still not after {limit} s; {self.books()}") from None

@@ -45,9 +45,10 @@ def test_f15_an_engine_that_is_away_keeps_nobody_from_submitting(carrier: Carrie
         load = Load([server], notes)
         with load.running():
             enough(load, 50)
+            carrier.settle()
             carrier.server.kill()
             enough(load, 200)
-            carrier.server.start()
+            eventually(carrier.starts, 60)
             enough(load, 50)
         runs = load.check(server)
         assert not load.refused
@@ -62,6 +63,8 @@ def test_f15_an_engine_that_restarts_again_and_again(carrier: Carrier, tmp_path:
     with serving(tmp_path / "data", directory=directory, env={"TASKMILL_NOTES": str(notes)}) as server:
         load = Load([server], notes)
         with load.running():
+            enough(load, 5)
+            carrier.settle()
             for _ in range(5):
                 enough(load, 5)
                 carrier.restart()

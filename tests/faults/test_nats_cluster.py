@@ -50,10 +50,16 @@ class Cluster:
         leader: NatsServer = await self._until(self._leader)
         return leader
 
-    def used_by(self, channel: Any) -> NatsServer:
+    async def used_by(self, channel: Any) -> NatsServer:
         """Return the server that a channel is connected to."""
-        port = channel._link._client.connected_url.port
-        return next(server for server in self.servers if server.port == port)
+
+        async def used() -> NatsServer | None:
+            client = await channel._link.connected(5)
+            port = client and client.connected_url and client.connected_url.port
+            return next((server for server in self.servers if server.port == port), None)
+
+        found: NatsServer = await self._until(used)
+        return found
 
     async def healed(self) -> None:
         """Wait until all three have every message."""
@@ -129,7 +135,7 @@ def test_a_minority_cut_off_from_the_others(cluster: Cluster, role: str) -> None
             if role == "leader":
                 victim = await cluster.leader()
             else:
-                victim = cluster.used_by(load.to if role == "publisher's" else load.channel)
+                victim = await cluster.used_by(load.to if role == "publisher's" else load.channel)
             cluster.cut_off(victim)
             await load.more()  # by the majority, wherever its clients were connected
             cluster.cut_off(victim, False)

@@ -90,6 +90,9 @@ FURTHER = [
 ]
 
 
+Wanted = tuple[str, object, dict[str, Any]]  # action, data, and options
+
+
 class System:
     """A server with the notes of what has run."""
 
@@ -105,7 +108,7 @@ class System:
         assert answer.status == 202, answer.body
         return str(answer.json()["id"])
 
-    def submit_all(self, tasks: Sequence[tuple[str, object, dict[str, Any]]]) -> list[str]:
+    def submit_all(self, tasks: Sequence[Wanted]) -> list[str]:
         with ThreadPoolExecutor(8) as threads:
             return list(threads.map(lambda one: self.submit(one[0], one[1], **one[2]), tasks))
 
@@ -184,7 +187,7 @@ def test_a_delay_is_kept(system: System) -> None:
 
 
 def test_the_urgent_goes_before_what_waits(system: System) -> None:
-    low = [("takes", {"seconds": 0.02, "word": f"low-{number}"}, {}) for number in range(100)]
+    low: list[Wanted] = [("takes", {"seconds": 0.02, "word": f"low-{number}"}, {}) for number in range(100)]
     ids = system.submit_all(low)
     ids += [
         system.submit("takes", {"seconds": 0.0, "word": f"high-{number}"}, priority=9) for number in range(5)
@@ -195,7 +198,9 @@ def test_the_urgent_goes_before_what_waits(system: System) -> None:
 
 
 def test_tenants_take_turns(system: System) -> None:
-    greedy = [("takes", {"seconds": 0.02, "word": f"greedy-{n}"}, {"fair_key": "greedy"}) for n in range(100)]
+    greedy: list[Wanted] = [
+        ("takes", {"seconds": 0.02, "word": f"greedy-{n}"}, {"fair_key": "greedy"}) for n in range(100)
+    ]
     ids = system.submit_all(greedy)
     ids += [
         system.submit("takes", {"seconds": 0.0, "word": f"modest-{n}"}, fair_key="modest") for n in range(5)
@@ -203,6 +208,15 @@ def test_tenants_take_turns(system: System) -> None:
     system.outputs(ids)
     order = [word for word in system.ran() if word.startswith(("greedy-", "modest-"))]
     assert order.index("modest-4") < 80, order
+
+
+def test_what_nobody_starts_in_time_is_never_started(system: System) -> None:
+    ids = system.submit_all([("takes", {"seconds": 0.2, "word": "before"}, {"priority": 1})] * 24)
+    late = system.submit("quick", {"word": "too late"}, expires_in=0.6)
+    task = system.server.ended(late, 30)
+    assert (task["status"], task["error"]["type"]) == ("failed", "expired")
+    system.outputs(ids)
+    assert "too" not in system.ran()
 
 
 def test_a_limit_holds(system: System) -> None:
@@ -219,7 +233,8 @@ def test_a_rate_holds(system: System) -> None:
 
 def test_what_waits_and_what_runs_is_cancelled(system: System) -> None:
     ids = system.submit_all([("takes", {"seconds": 30, "word": "long"}, {})] * 30)
-    eventually(lambda: system.server.get(f"/tasks/{ids[0]}").json()["status"] == "running", 20)
+    # Whichever of those that were sent side by side came first.
+    eventually(lambda: system.server.get("/tasks?action=takes&status=running").json()["count"], 20)
     answer = system.server.request("POST", "/tasks/cancel", {"action": "takes"})
     assert answer.json()["count"] == 30
     assert {system.server.get(f"/tasks/{id_}").json()["status"] for id_ in ids} == {"cancelled"}

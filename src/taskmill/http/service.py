@@ -89,6 +89,7 @@ class HttpService:
         self._context = context
         self._paths: dict[str, MethodTable] = {}
         self._served: list[Served] = []
+        self._listening: socket.socket | None = None
         self._server: uvicorn.Server | None = None
         self._starting: asyncio.Task[None] | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -140,7 +141,8 @@ class HttpService:
         config.load()
         server = uvicorn.Server(config)
         server.lifespan = config.lifespan_class(config)
-        listening = _listen(self._config.addr)
+        listening = self._inherited() or _listen(self._config.addr)
+        self._listening = listening
         self.port = listening.getsockname()[1]
         await self._tick(server)
         # It goes on where this call is cancelled, so that `stop` finds it listening and can end that.
@@ -148,6 +150,17 @@ class HttpService:
         self._sweeper = asyncio.create_task(self._sweep(server), name=f"{self.id} sweep")
         self._server = server
         await asyncio.shield(self._starting)
+
+    def hand_over(self) -> socket.socket:
+        """Return the socket that it listens on, for a server that starts once this one has stopped.
+
+        Who connects in between waits in the system's queue. What has been asked is answered, but nobody waits for
+        what takes long.
+        """
+        if self._server is None or self._listening is None:
+            raise SupervisorError(f"{self.id} does not listen")
+        self._server.config.timeout_graceful_shutdown = 1
+        return self._listening.dup()
 
     async def stop(self) -> None:
         """Stop listening, answer what has been asked, close."""
@@ -159,6 +172,11 @@ class HttpService:
         self._sweeper.cancel()
         for connection in list(server.server_state.connections):
             connection.transport.abort()
+
+    def _inherited(self) -> socket.socket | None:
+        """Return the socket of the server before this one in the same process, if it has handed it over."""
+        listening = self._context.inherited(self.id)
+        return listening if isinstance(listening, socket.socket) else None
 
     async def _sweep(self, server: uvicorn.Server) -> None:
         while True:

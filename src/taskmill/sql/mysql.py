@@ -146,7 +146,6 @@ class MysqlDatabase(Database):
         # It is an extra, and takes a while to import.
         from taskmill.sql.mysql_connect import Dialer, address_of  # noqa: PLC0415
         from taskmill.sql.mysql_engine import Engine, Options, stream  # noqa: PLC0415
-        from taskmill.sql.mysql_signals import TABLE  # noqa: PLC0415
 
         config, pool = self._config, self._config.pool
         plain = config.tls is not None and config.tls.mode == "disable"
@@ -161,7 +160,6 @@ class MysqlDatabase(Database):
         self._threads = ThreadPoolExecutor(readers, thread_name_prefix="taskmill-reader")
         self.writer = Writer(engine.transactor, config.max_pending, self._damaged)
         self._opened = True
-        await self.writer.run(lambda session: session.execute(TABLE))
         self.signals = self._signals = engine.listen(listen=config.listen)
         await self.probe()
         access.register(self.id, self)

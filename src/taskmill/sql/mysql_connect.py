@@ -1,44 +1,29 @@
-"""Connections to MySQL and MariaDB: where to, with which settings of the session, and what errors mean."""
+"""Connections to MySQL and MariaDB: where to, and with which settings of the session."""
 
 from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-import pymysql
-from pymysql.connections import Connection
 from pymysql.constants import CLIENT, FIELD_TYPE, SERVER_STATUS
 from pymysql.converters import conversions
-from pymysql.cursors import Cursor, SSCursor
 
 from taskmill.sql.errors import DatabaseError, DatabaseUnavailable
-from taskmill.sql.mysql_text import write
+from taskmill.sql.mysql_link import BESIDE, LOST, MOVED, STATEMENT_SECONDS, Error, Link, Rows, code_of
 from taskmill.sql.outage import Outage
 
 Role = Literal["writer", "reader", "upkeep"]
-Error = pymysql.err.MySQLError
 
 CONNECT_SECONDS = 4  # to wait for a server to answer
-STATEMENT_SECONDS = 30  # after which a statement is given up
 LOCK_SECONDS = 5  # to wait for a row that another transaction has changed
 IDLE_SECONDS = 60  # after which a transaction that does nothing is undone
 
 # With backslashes as they are, a text has one character that is written in another way: the quote.
 SQL_MODE = "STRICT_ALL_TABLES,NO_BACKSLASH_ESCAPES,NO_ENGINE_SUBSTITUTION"
 
-DEADLOCK, LOCK_TIMEOUT, LOCK_CYCLE = 1213, 1205, 3058
-BESIDE = frozenset(
-    {DEADLOCK, LOCK_TIMEOUT, LOCK_CYCLE, 1020}
-)  # others are in the way: the same may well succeed
-# The connection is of no use any more, or will not be in a moment: lost, killed, idle for too long, server ends.
-LOST = frozenset(
-    {0, 1053, 1152, 1158, 1159, 1160, 1161, 1927, 2003, 2006, 2013, 2014, 2027, 2055, 3169, 4031}
-)
-MOVED = frozenset({1290, 1836, 4022})  # the server takes no writes: it has become a replica
 # What passes by itself: the server has no room, too many connections, ends, or gave a statement up.
 _PASSING = BESIDE | LOST | MOVED | {
     1021, 1026, 1030, 1040, 1041, 1114, 1129, 1180, 1203, 1206, 1226, 1317, 1637, 1969, 3024, 3572,
@@ -92,87 +77,6 @@ def address_of(url: str, given: Mapping[str, Any]) -> Address:
             "a `database` and a `username` are missing: name them, or write both into the `url`"
         )
     return Address(**parts)
-
-
-class TooLong(DatabaseError):
-    """A statement is longer than the server takes."""
-
-
-class Rows(Cursor):
-    """A cursor that gives a list of rows, as all databases do here."""
-
-    def fetchall(self) -> list[Any]:  # type: ignore[override]
-        """Return all rows that are left."""
-        return list(super().fetchall())
-
-
-class Link(Connection):
-    """A connection that waits less long for its first answers than for those of statements."""
-
-    maria = False  # it is MariaDB's server, not MySQL's
-    packet = 2**24  # bytes that a statement may have
-
-    if TYPE_CHECKING:  # what its types leave out
-        server_status: int
-        _result: Any
-
-        def _force_close(self) -> None: ...
-
-    def opened(self) -> None:
-        """Be patient from now on."""
-        self._read_timeout = self._write_timeout = STATEMENT_SECONDS + 2
-
-    def run(self, sql: str, arguments: Sequence[Any] = ()) -> Cursor:
-        """Run one statement; raise TooLong where the server would not take it."""
-        cursor = self.cursor()
-        cursor.execute(self._written(sql, arguments))
-        return cursor
-
-    def stream(self, sql: str, arguments: Sequence[Any]) -> Generator[Any]:
-        """Give the rows of a query as they come. Where this is closed before the last, so is the connection.
-
-        The protocol has no other way to be spared the rest.
-        """
-        cursor = self.cursor(SSCursor)
-        cursor.execute(self._written(sql, arguments))
-        try:
-            yield from iter(cursor.fetchone, None)
-        finally:
-            if self._result is not None and self._result.unbuffered_active:
-                self._result.unbuffered_active = False
-                self._force_close()
-
-    def _written(self, sql: str, arguments: Sequence[Any]) -> Any:
-        text = write(sql, arguments).encode()
-        if len(text) >= self.packet:
-            raise TooLong(
-                f"a statement of {len(text):,} bytes is over the server's `max_allowed_packet` of {self.packet:,}: "
-                "raise that, to 64M or more"
-            )
-        return text  # it goes out as it is, whatever the driver's types say
-
-    def drop(self) -> None:
-        """Close it. More than once is no error."""
-        with suppress(Error):
-            self.close()
-
-
-class Session:
-    """A connection as calls use it: plain statements, rows as tuples."""
-
-    __slots__ = ("link", "locks")
-
-    def __init__(self, link: Link) -> None:
-        self.link = link
-        self.locks = False  # it holds named locks, until its transaction has ended
-
-    def execute(self, sql: str, arguments: Sequence[Any] | None = None, /) -> Cursor:
-        """Run a statement; without arguments it may be several, divided by semicolons."""
-        if arguments is not None:
-            return self.link.run(sql, arguments)
-        for one in [one for one in map(str.strip, sql.split(";")) if one]:
-            cursor = self.link.run(one)
-        return cursor
 
 
 class Dialer:
@@ -259,17 +163,6 @@ class Dialer:
         else:
             mend = "start it, or mend `host` and `port`"
         return f"{self.place} cannot be used ({_text(error)}): {mend}"
-
-
-def code_of(error: Exception) -> int:
-    """Return the number of an error of the server or the driver; -1 where it has none."""
-    code = error.args[0] if isinstance(error, Error) and error.args else -1
-    return code if isinstance(code, int) else -1
-
-
-def lost(link: Link, error: Exception) -> bool:
-    """Whether a connection is of no use after an error."""
-    return not link.open or code_of(error) in LOST
 
 
 def _settings(role: Role, *, maria: bool) -> list[str]:

@@ -11,12 +11,13 @@ from sqlalchemy import ClauseElement
 
 from taskmill.sql.errors import ONLY_READS, DatabaseError
 from taskmill.sql.mysql_batch import Batch, batch_of
-from taskmill.sql.mysql_connect import LOCK_TIMEOUT, Dialer, Error, Session, code_of, lost
-from taskmill.sql.mysql_pool import MysqlPool
+from taskmill.sql.mysql_connect import Dialer
+from taskmill.sql.mysql_link import LOCK_TIMEOUT, Error, Link, Session, code_of, lost
 from taskmill.sql.mysql_signals import MysqlSignals
 from taskmill.sql.mysql_space import measure
 from taskmill.sql.mysql_start import examine
 from taskmill.sql.mysql_transactor import MysqlTransactor
+from taskmill.sql.pool import Pool
 from taskmill.sql.space import Space
 
 T = TypeVar("T")
@@ -41,7 +42,10 @@ class Engine:
         self._options = options
         self._dialer = dialer
         self.transactor = MysqlTransactor(dialer, self._batches, options.max_lifetime)
-        self.pool = MysqlPool(dialer, options.readers, options.min_idle, options.max_lifetime)
+        self.pool = Pool(
+            lambda: dialer.connect("reader"), lambda link: link.open, Link.drop,
+            most=options.readers, min_idle=options.min_idle, max_lifetime=options.max_lifetime,
+        )  # fmt: skip
 
     def examine(self) -> list[str]:
         """Connect once; return what is allowed there and yet risks tasks. Raises DatabaseError."""

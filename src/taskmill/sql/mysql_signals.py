@@ -13,7 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from taskmill.sql.errors import DatabaseUnavailable
-from taskmill.sql.mysql_connect import Dialer, Error, Link
+from taskmill.sql.mysql_connect import Dialer
+from taskmill.sql.mysql_link import Error, Link
 from taskmill.sql.signals import Signals
 
 AT_MOST_EVERY = 0.05  # seconds between two signals of a topic within this process,

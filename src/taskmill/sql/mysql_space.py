@@ -6,7 +6,7 @@ counted, by the server's statistics where they are many, and weighed, by a sampl
 
 from __future__ import annotations
 
-from taskmill.sql.mysql_connect import Link
+from taskmill.sql.mysql_link import Link
 from taskmill.sql.space import Space
 
 PAGE = 16_384  # bytes

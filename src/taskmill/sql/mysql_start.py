@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 
 from taskmill.sql.errors import DatabaseError
-from taskmill.sql.mysql_connect import Dialer, Error
+from taskmill.sql.mysql_connect import Dialer
+from taskmill.sql.mysql_link import Error
+from taskmill.sql.mysql_signals import TABLE
 
 # Without SKIP LOCKED and an order of texts that knows a space at the end from none, a queue goes wrong on it.
 MYSQL, MARIADB = (8, 0, 17), (10, 6, 0)
@@ -16,7 +18,7 @@ _NAMES = ("max_allowed_packet", "innodb_flush_log_at_trx_commit", "log_bin", "bi
 
 
 def examine(dialer: Dialer) -> list[str]:
-    """Connect once; return what is allowed there and yet risks tasks.
+    """Connect once, and make the table of signals; return what is allowed there and yet risks tasks.
 
     Raises:
         DatabaseError: it cannot be used.
@@ -27,9 +29,12 @@ def examine(dialer: Dialer) -> list[str]:
         _look_at_version(dialer, version)
         names = ", ".join([f"'{name}'" for name in _NAMES])
         found = link.run(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})").fetchall()
-        return list(_warnings(dialer, dict(found)))
+        warnings = list(_warnings(dialer, dict(found)))
+        link.run(TABLE)
     except Error as error:
         raise dialer.explain(error) from None
+    else:
+        return warnings
     finally:
         link.drop()
 

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from taskmill.sql.errors import DatabaseUnavailable
 from taskmill.sql.mysql_batch import Batch
-from taskmill.sql.mysql_connect import BESIDE, MOVED, Dialer, Error, Link, Session, code_of, lost
+from taskmill.sql.mysql_connect import Dialer
+from taskmill.sql.mysql_link import BESIDE, MOVED, Error, Link, Session, code_of, lost
 from taskmill.sql.writer import Groups
 
 logger = logging.getLogger(__name__)

@@ -154,6 +154,11 @@ def parts_of(url: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {**parts, **{name: value for name, value in given.items() if value is not None}}
 
 
+def usable(connection: psycopg.Connection[Any]) -> bool:
+    """Whether a connection may be used again: it stands, and in no transaction."""
+    return not broken(connection) and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+
+
 def broken(connection: psycopg.Connection[Any]) -> bool:
     """Whether a connection is of no use any more."""
     return connection.closed or connection.broken

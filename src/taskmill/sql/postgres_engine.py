@@ -6,14 +6,14 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
-from psycopg import Error
+from psycopg import Connection, Error
 from psycopg.errors import ReadOnlySqlTransaction
 from sqlalchemy import ClauseElement
 
 from taskmill.sql.errors import ONLY_READS, DatabaseError
+from taskmill.sql.pool import Pool
 from taskmill.sql.postgres_batch import Batch, batch_of
-from taskmill.sql.postgres_connect import Dialer, Session, broken
-from taskmill.sql.postgres_pool import PostgresPool
+from taskmill.sql.postgres_connect import Dialer, Session, broken, usable
 from taskmill.sql.postgres_signals import PostgresSignals
 from taskmill.sql.postgres_start import examine
 from taskmill.sql.postgres_transactor import PostgresTransactor
@@ -40,7 +40,10 @@ class Engine:
         self._options = options
         self._dialer = dialer
         self.transactor = PostgresTransactor(dialer, self._batches, options.max_lifetime)
-        self.pool = PostgresPool(dialer, options.readers, options.min_idle, options.max_lifetime)
+        self.pool = Pool(
+            lambda: dialer.connect("reader"), usable, Connection.close,
+            most=options.readers, min_idle=options.min_idle, max_lifetime=options.max_lifetime,
+        )  # fmt: skip
 
     def examine(self) -> list[str]:
         """Connect once; return what is allowed there and yet risks tasks. Raises DatabaseError."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from taskmill.registry import Entry, EntryConfig, nearest_id
+from taskmill.supervisor.replacement import Replacement
 
 T = TypeVar("T")
 
@@ -51,9 +52,15 @@ class Context:
         *,
         data_dir: Path,
         app_dir: Path,
+        entries: Mapping[str, Entry[Any]] | None = None,
+        on_replacement: Callable[[Replacement], None] = lambda _: None,
+        legacy: Mapping[str, object] | None = None,
     ) -> None:
         self._components = components
         self._on_failure = on_failure
+        self._on_replacement = on_replacement
+        self._legacy = legacy or {}
+        self.entries = entries or {}  # as declared, by id
         self.data_dir = data_dir  # where databases and state are kept
         self.app_dir = app_dir  # where the application's registry stands
 
@@ -70,3 +77,11 @@ class Context:
     def fail(self, entry_id: str, error: BaseException) -> None:
         """Report that a running part cannot go on. The whole application stops and exits with 1."""
         self._on_failure(entry_id, error)
+
+    def replace(self, replacement: Replacement) -> None:
+        """Ask for the whole application to be started again in this process, with another entry in place of one."""
+        self._on_replacement(replacement)
+
+    def inherited(self, id: str) -> object | None:  # noqa: A002 - it is called an id everywhere
+        """Return what the application's run before this one has left for the part with that id, if anything."""
+        return self._legacy.get(id)

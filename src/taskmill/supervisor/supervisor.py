@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from taskmill.registry import Registry
 from taskmill.supervisor.component import Component, Context, SupervisorError
+from taskmill.supervisor.replacement import Replacement
 from taskmill.units import Duration
 
 T = TypeVar("T")
@@ -45,13 +46,29 @@ class Supervisor:
 
     An entry with `auto_start: false` starts only if an entry that starts refers to it. A reference that
     attaches does not count: a server does not start its unwanted routes, nor a route its unwanted server.
+
+    ``legacy`` is what a run before this one has left for parts of it, by their ids.
     """
 
-    def __init__(self, registry: Registry, kinds: Mapping[str, type[Component]], data_dir: Path) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        kinds: Mapping[str, type[Component]],
+        data_dir: Path,
+        legacy: Mapping[str, object] | None = None,
+    ) -> None:
         self._registry = registry
         self._kinds = kinds
         self._components: dict[str, Component] = {}
-        self._context = Context(self._components, self._failed, data_dir=data_dir, app_dir=registry.directory)
+        self._context = Context(
+            self._components,
+            self._failed,
+            data_dir=data_dir,
+            app_dir=registry.directory,
+            entries=registry.entries,
+            on_replacement=self._replace,
+            legacy=legacy,
+        )
         wanted = _wanted(registry)
         self._order = [entry.id for wave in registry.start_order() for entry in wave if entry.id in wanted]
         self._dependencies = {id_: registry.dependencies[id_] & wanted for id_ in self._order}
@@ -63,6 +80,8 @@ class Supervisor:
         self._started = {id_: asyncio.Event() for id_ in self._order}
         self._failure: tuple[str, BaseException] | None = None
         self._has_failed = asyncio.Event()
+        self._replacement: Replacement | None = None
+        self._is_replaced = asyncio.Event()
         self._starting: asyncio.Task[None] | None = None
         self._aborted = False
         self._stopping: asyncio.Task[list[str]] | None = None
@@ -95,7 +114,10 @@ class Supervisor:
             raise SupervisorError("the application was stopped while it started") from None
 
     async def stop(self) -> list[str]:
-        """Stop every part, in reverse order. Return the entries that did not stop in time, or failed to."""
+        """Stop every part, in reverse order. Return the entries that did not stop in time, or failed to.
+
+        Where a part has asked for a replacement of another, that takes place on the way.
+        """
         if self._starting is not None and not self._starting.done():
             self._abort_start()
             await asyncio.wait({self._starting})
@@ -108,6 +130,16 @@ class Supervisor:
         while self._failure is None:
             await self._has_failed.wait()
         return self._failure
+
+    async def wait_replaced(self) -> Replacement:
+        """Wait until a part asks for a replacement, which :meth:`stop` makes; return it."""
+        while self._replacement is None:
+            await self._is_replaced.wait()
+        return self._replacement
+
+    def _replace(self, replacement: Replacement) -> None:
+        self._replacement = replacement
+        self._is_replaced.set()
 
     def _failed(self, entry_id: str, error: BaseException) -> None:
         self._states[entry_id] = State.FAILED
@@ -173,6 +205,8 @@ class Supervisor:
     async def _stop_one(self, id_: str, stopped: Mapping[str, asyncio.Event], late: list[str]) -> None:
         for dependent in self._dependents[id_] & stopped.keys():
             await stopped[dependent].wait()
+        if self._replacement is not None and self._replacement.entry.id == id_:
+            await self._switch(self._replacement)
         failed = self._states[id_] is State.FAILED
         self._states[id_] = State.STOPPING
         limit = self._registry.entries[id_].config.lifecycle.stop_timeout
@@ -184,6 +218,13 @@ class Supervisor:
             late.append(id_)
         self._states[id_] = State.FAILED if failed else State.STOPPED
         stopped[id_].set()
+
+    async def _switch(self, replacement: Replacement) -> None:
+        try:
+            await replacement.switch()
+        except Exception as error:
+            _log.error("entry %s is not replaced: %s: %s", replacement.entry.id, type(error).__name__, error)
+            replacement.error = error
 
     def _blocked_by(self, id_: str) -> list[str]:
         blocked: set[str] = set()

@@ -31,6 +31,8 @@ from taskmill.tasks.ids import from_text, to_text
 from taskmill.tasks.intake.submission import Submission
 from taskmill.tasks.lifecycle import STEPS
 from taskmill.tasks.model import TaskDetails, TaskPage
+from taskmill.tasks.move import schema as move_schema
+from taskmill.tasks.move.journal import refuse_moved
 from taskmill.tasks.openapi import words
 from taskmill.tasks.retention import schema as retention_schema
 from taskmill.tasks.rows.schema import COMPONENT, MIGRATIONS
@@ -78,12 +80,20 @@ class NoQuery(msgspec.Struct):
 
 
 async def apply_migrations(*, database: Database) -> int:
-    """Bring the database's tables up to date; the process behind ``app:migrate``."""
+    """Bring the database's tables up to date, if the tasks are there; the process behind ``app:migrate``."""
+    await migrate(database, move_schema.COMPONENT, move_schema.MIGRATIONS)
+    await refuse_moved(database)
+    await make_tables(database)
+    return 0
+
+
+async def make_tables(database: Database) -> None:
+    """Bring all tables of a database up to date."""
+    await migrate(database, move_schema.COMPONENT, move_schema.MIGRATIONS)
     await migrate(database, COMPONENT, MIGRATIONS)
     await migrate(database, dead_letter.COMPONENT, dead_letter.MIGRATIONS)
     await migrate(database, retention_schema.COMPONENT, retention_schema.MIGRATIONS)
     await migrate(database, schedules.COMPONENT, schedules.MIGRATIONS)
-    return 0
 
 
 class Health(msgspec.Struct):

@@ -161,7 +161,7 @@ class TaskService:
         own = queues[0].name
         placing = Placing(dispatchers, own, config.ageing)
         self.nodes = Nodes(database, config.only, self._details, lambda: self.cluster.may_lead)
-        self.backlog = Backlog(config.max_backlog, reader.unended)
+        self.backlog = Backlog(config.max_backlog, reader.unended, shared=database.shared)
         self.cluster = cluster = Cluster(database, self.nodes, queues, catalog)
         self.traffic = traffic = Traffic(
             reader, catalog, dispatchers, placing, self.backlog, own, cluster.paused, cluster.ahead

@@ -20,6 +20,7 @@ from taskmill.queue.errors import QueueError, QueueUnavailable
 
 CONNECT = 4.0  # seconds for connecting; a start waits no longer
 ANSWER = 5  # seconds for an answer of the server
+TRIAL = 3.0  # seconds that a new connection is kept whatever JetStream says
 LOOK = 2.0  # seconds between two looks whether the connection lives
 NEVER = 3600  # seconds
 
@@ -42,6 +43,7 @@ class NatsLink:
         random.shuffle(self._servers)  # so that many processes spread over the servers
         self._channels: dict[str, NatsChannel] = {}
         self._client: Client | None = None
+        self._since = 0.0  # when it was made
         self._connected = asyncio.Event()
         self._closed = asyncio.Event()
         self._loop = Loop("the connection", self.outage, self._round, limit=15, failed=self._abandon)
@@ -92,9 +94,11 @@ class NatsLink:
     def doubt(self, client: Client) -> None:
         """Hear that a server answers, and its JetStream does not: it may be cut off from the others of a cluster.
 
-        The next connection is to the next of the servers.
+        The next connection is to the next of the servers. A new one is given some time: a cluster that elects a
+        leader answers nowhere, and changing servers all the while would only be in the way.
         """
-        if client is self._client and not client.is_closed:
+        age = asyncio.get_running_loop().time() - self._since
+        if client is self._client and not client.is_closed and age > TRIAL:
             self._close_soon(client)
 
     def problem(self) -> str | None:
@@ -199,6 +203,7 @@ class NatsLink:
                 ) from None
             raise QueueUnavailable(words) from None
         self._client, self._closed = client, closed
+        self._since = asyncio.get_running_loop().time()
         self._connected.set()
         self.outage.ends(self._loop.part)
 

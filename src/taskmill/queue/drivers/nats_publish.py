@@ -24,6 +24,7 @@ HEADERS = "Taskmill-Headers"  # one JSON text in ASCII: NATS strips its own head
 
 FULL = {10077, 10122}  # JetStream's error codes: no more messages or bytes, in the stream or the account
 TOO_LARGE = {10054}
+UNDER_WAY = {10158}  # the copies of a cluster are still agreeing on an earlier message of the same id
 
 Prepared = tuple[bytes, Mapping[str, str]]
 
@@ -136,4 +137,5 @@ class Publishing:
             return QueueFull(text)
         if failure.err_code in TOO_LARGE:
             return MessageTooLarge(text)
-        return QueueUnavailable(text) if failure.code == 503 else QueueError(text)
+        later = failure.code >= 500 or failure.err_code in UNDER_WAY
+        return QueueUnavailable(text) if later else QueueError(text)

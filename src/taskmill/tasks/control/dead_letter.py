@@ -193,7 +193,7 @@ class DeadLetters:
                 for row in rows:
                     await self._publish(row)
                     number = row[0]
-            except (QueueFull, QueueUnavailable):  # it refuses rather than waits; or its engine is away, and says so
+            except (QueueFull, QueueUnavailable):  # it refuses rather than waits, or its engine is away
                 await asyncio.sleep(PAUSE)
             except QueueError:  # the queue has stopped, and so will this
                 return
@@ -226,7 +226,7 @@ class DeadLetters:
         message = DeadLetter(f"{to_text(task_id)}-{attempt}", data, headers, lambda: self._end(number))
         target = self._targets[queue]
         await target.publish([message])
-        if not isinstance(target, Window):  # the engine keeps it from here on; in memory it is lost with the process
+        if not isinstance(target, Window):  # an engine keeps it from here on
             self._end(number)
 
     def _end(self, number: int) -> None:

@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable
 
 logger = logging.getLogger(__name__)
 
-RECOUNT = 600.0  # seconds between counts
+RECOUNT = 600.0  # seconds between counts,
+RECOUNT_SHARED = 30.0  # where other nodes add and end tasks, too
 RECOUNT_FULL = 10.0  # while submissions are refused
 LONGEST = 60  # seconds that a client is told to wait
 SHARE = 0.01  # of the limit, that should be free when a client comes again
@@ -22,14 +23,18 @@ SHARE = 0.01  # of the limit, that should be free when a client comes again
 class Backlog:
     """Counts tasks that wait or run. ``full`` says that submissions are to be refused.
 
-    ``limit`` of None is no limit. ``count`` reads the number from the rows.
+    ``limit`` of None is no limit. ``count`` reads the number from the rows,
+    which other nodes change as well where they are ``shared``.
     """
 
-    def __init__(self, limit: int | None, count: Callable[[], Awaitable[int]]) -> None:
+    def __init__(
+        self, limit: int | None, count: Callable[[], Awaitable[int]], *, shared: bool = False
+    ) -> None:
         self.tasks = 0
         self.full = False
         self.limit = limit
         self._count = count
+        self._shared = shared
         self._reached = asyncio.Event()
         self._counting: asyncio.Task[None] | None = None
 
@@ -78,7 +83,7 @@ class Backlog:
             await asyncio.sleep(RECOUNT_FULL)
             return
         try:
-            async with asyncio.timeout(RECOUNT):
+            async with asyncio.timeout(RECOUNT_SHARED if self._shared else RECOUNT):
                 await self._reached.wait()
         except TimeoutError:
             pass

@@ -1,0 +1,1 @@
+"""Moving all tasks to another database while they are served."""
