@@ -72,7 +72,7 @@ async def gate(name: str) -> str:
 
 
 class Load:
-    """Clients that submit until they are told to end. Each sends a request again, with its key, until it is answered."""
+    """Clients that submit until they are told to end. Each sends a request again, with its key, until it is told."""
 
     def __init__(self, url: str, clients: int) -> None:
         self.told: dict[str, str] = {}  # the name of each task that was acknowledged, and its id
@@ -213,11 +213,11 @@ def settled(server: Server, ids: list[str]) -> dict[str, str]:
 def rows_of_file(path: Path, table: str, columns: str, where: str = "1=1") -> list[tuple[Any, ...]]:
     """Read a table of an SQLite file that nobody has open."""
     with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(f"SELECT {columns} FROM {table} WHERE {where} ORDER BY 1, 2").fetchall()  # noqa: S608
+        return connection.execute(f"SELECT {columns} FROM {table} WHERE {where} ORDER BY 1, 2").fetchall()
 
 
 def rows_of_server(url: str, table: str, columns: str, where: str = "1=1") -> list[tuple[Any, ...]]:
     """Read a table of a PostgreSQL database."""
     with psycopg.connect(url) as connection:
-        found = connection.execute(f"SELECT {columns} FROM {table} WHERE {where} ORDER BY 1, 2".encode())  # noqa: S608
+        found = connection.execute(f"SELECT {columns} FROM {table} WHERE {where} ORDER BY 1, 2".encode())
         return found.fetchall()

@@ -47,7 +47,7 @@ def test_kill_9_at_random_moments(tmp_path: Path, postgres: PostgresServer) -> N
             ids = fill(server, FILLED) + fill(server, 30, "flaky") + fill(server, 30, "slow")
             _begin(server, url)
             if around_the_switch:
-                eventually(lambda: state(server) not in ("copying", "following"), 60)  # noqa: B023 - within its turn
+                eventually(lambda: state(server) not in ("copying", "following"), 60)
             moment = time.monotonic() + chance.uniform(0, 0.5)
             eventually(lambda: time.monotonic() > moment)  # noqa: B023
             server.kill()

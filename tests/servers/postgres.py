@@ -40,16 +40,13 @@ def _programs() -> Path:
 
 
 def unprivileged() -> tuple[list[str], pwd.struct_passwd | None]:
-    """Return what runs a command as somebody else where this is root, which PostgreSQL refuses.
-
-    What it runs ends with the process that has started it, also where that is killed.
-    """
-    setpriv = require(shutil.which("setpriv"), "setpriv, of the package util-linux")
+    """Return what runs a command as somebody else where this is root, which PostgreSQL refuses."""
     if os.geteuid() != 0:
-        return [setpriv, "--pdeathsig=INT"], None
+        return [], None
+    setpriv = require(shutil.which("setpriv"), "setpriv, of the package util-linux")
     user = pwd.getpwnam("nobody")
     who = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    return [setpriv, *who, "--pdeathsig=INT"], user
+    return [setpriv, *who], user
 
 
 class PostgresServer(ServerProcess):

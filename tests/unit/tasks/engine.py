@@ -149,5 +149,3 @@ async def until(condition: Callable[[], object]) -> None:
     """Wait for a condition; a deadline of the caller ends it."""
     while not condition():  # noqa: ASYNC110 - what it looks at tells nobody
         await asyncio.sleep(0.001)
-
-

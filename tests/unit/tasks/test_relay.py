@@ -40,7 +40,7 @@ def test_every_task_reaches_a_consumer_once_and_in_order() -> None:
         await until(lambda: len(consumer.seen) >= 1000)
         assert keys(consumer.seen) == keys(list(stage.drawn))
         assert consumer.most <= 7
-        assert not stage.relay.outstanding.entries
+        await until(lambda: not stage.relay.outstanding.entries)
         assert stage.relay.outstanding.unclaimed == 0
         await stage.stop()
 
@@ -165,7 +165,9 @@ def test_what_is_held_at_the_end_goes_back_to_the_engine() -> None:
 def test_what_is_no_task_is_dropped() -> None:
     async def scenario() -> None:
         stage = Stage(1)
-        await stage.engine.publish([Message("a", "{}"), Message("b", "no json"), Message("c", '{"task":"x"}')])
+        await stage.engine.publish(
+            [Message("a", "{}"), Message("b", "no json"), Message("c", '{"task":"x"}')]
+        )
         consumer = Consumer(stage, 7)
         stage.claims.front.subscribe(consumer)
         stage.start()

@@ -26,7 +26,8 @@ from taskmill.tasks.message import TaskMessage
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 500  # tasks in one claim
+AT_ONCE = 500  # tasks in one claim,
+CLAIMS = 2  # of which so many may be under way
 PAUSE = 0.5  # seconds after a claim that the database did not take
 GIVEN_UP = 5  # deliveries of a message of an unknown action; the leader publishes it anew later
 SHY = 0.3  # seconds for which a node wants nothing as such a message comes again, so that others have it
@@ -79,8 +80,8 @@ class Claims:
         self._giving: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._received: list[tuple[Message, Notice]] = []
-        self._in_claim = 0
-        self._claiming: asyncio.Task[None] | None = None
+        self._asked: set[bytes] = set()  # the tasks that are being claimed
+        self._claiming: set[asyncio.Task[None]] = set()
         self._ready: deque[TaskMessage] = deque()
         self._held: dict[bytes, tuple[TaskMessage, Message]] = {}  # what is claimed, wherever it is
         self._rests = Rests(self._rested)
@@ -101,8 +102,8 @@ class Claims:
         self._stopped = True
         self._channel.unsubscribe(self)
         self._rests.end()
-        if self._claiming is not None:
-            await asyncio.wait([self._claiming])
+        if self._claiming:
+            await asyncio.wait(self._claiming)
         held = list(self._held.values())
         self._held.clear()
         try:
@@ -147,7 +148,7 @@ class Claims:
         if self._stopped or not self.front.receivers() or not self._may_begin() or now < self._shy_until:
             return 0
         ahead = self._ahead.count(now)
-        return max(0, wanted + ahead - len(self._received) - self._in_claim - len(self._ready))
+        return max(0, wanted + ahead - len(self._received) - len(self._asked) - len(self._ready))
 
     def receive(self, messages: Sequence[Message]) -> None:
         """Take messages, and claim their tasks."""
@@ -164,8 +165,7 @@ class Claims:
                 self._leave(message, named)
             else:
                 self._received.append((message, named))
-        if self._received and self._claiming is None:
-            self._claiming = self._loop.create_task(self._claim())
+        self._begin()
 
     # What the front asks of its supply.
 
@@ -223,38 +223,51 @@ class Claims:
         self._shy_until = self._loop.time() + SHY
         self._loop.call_later(SHY, self.wanted)
 
-    async def _claim(self) -> None:
+    def _begin(self) -> None:
+        """Claim what has been received: in the order of its coming, and as much at once as a claim may."""
         while self._received and not self._stopped:
+            under_way = len(self._claiming)
+            if under_way == CLAIMS or (under_way and len(self._received) < AT_ONCE):
+                return  # the next one takes these along
             batch, self._received = self._received[:AT_ONCE], self._received[AT_ONCE:]
-            self._in_claim = len(batch)
             fresh: dict[bytes, tuple[Message, Notice]] = {}
             for message, named in batch:
                 key = named.key or b""
-                if key in self._held or key in fresh:
-                    message.ack()
+                if key in self._held or key in self._asked:
+                    message.ack()  # it came twice
                 else:
+                    self._asked.add(key)
                     fresh[key] = message, named
-            try:
-                claimed = await self._book.claim({key: named for key, (_, named) in fresh.items()})
-            except Exception as error:  # of any kind: without claims nothing runs any more
-                expected = isinstance(error, DatabaseError | Overloaded)
-                text = "%d tasks cannot be claimed, trying again: %s"
-                logger.warning(text, len(fresh), error, exc_info=not expected)
-                self._received[:0] = fresh.values()
-                await asyncio.sleep(PAUSE)
-                continue
-            self._judge()
-            for key, (message, _) in fresh.items():
-                task = claimed.get(key)
-                if task is None:  # it has ended, or is somebody else's
-                    message.ack()
-                else:
-                    self._held[key] = task, message
-                    self._ready.append(task)
-            self._in_claim = 0
-            self.front.pump()
-        self._in_claim = 0
-        self._claiming = None
+            if fresh:
+                claiming = self._loop.create_task(self._claim(fresh))
+                self._claiming.add(claiming)
+                claiming.add_done_callback(self._claimed)
+
+    async def _claim(self, fresh: Mapping[bytes, tuple[Message, Notice]]) -> None:
+        try:
+            claimed = await self._book.claim({key: named for key, (_, named) in fresh.items()})
+        except Exception as error:  # of any kind: without claims nothing runs any more
+            expected = isinstance(error, DatabaseError | Overloaded)
+            text = "%d tasks cannot be claimed, trying again: %s"
+            logger.warning(text, len(fresh), error, exc_info=not expected)
+            await asyncio.sleep(PAUSE)
+            self._received[:0] = fresh.values()
+            self._asked.difference_update(fresh)
+            return
+        self._asked.difference_update(fresh)
+        self._judge()
+        for key, (message, _) in fresh.items():
+            task = claimed.get(key)
+            if task is None:  # it has ended, or is somebody else's
+                message.ack()
+            else:
+                self._held[key] = task, message
+                self._ready.append(task)
+
+    def _claimed(self, claiming: asyncio.Task[None]) -> None:
+        self._claiming.discard(claiming)
+        self._begin()
+        self.front.pump()
 
     def _judge(self) -> None:
         """See, as tasks come, whether consumers have run dry meanwhile, or have not yet taken those before."""
