@@ -124,6 +124,7 @@ def test_a_row_that_cannot_be_a_task_stays_and_says_why(tmp_path: Path, database
 
 
 @pytest.mark.fault
+@pytest.mark.long
 @pytest.mark.parametrize("database", ["shop", "db"])
 def test_kills_lose_no_row_and_repeat_none(tmp_path: Path, database: str) -> None:
     app = str(shop(tmp_path / "app", database))
