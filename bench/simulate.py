@@ -10,8 +10,8 @@ batches, as the program works:
 * the database has cores, and one log: a flush serves every transaction that waits for one when it begins.
 
 Assumptions, beside the costs below: machines are alike and networks add a constant; nothing else uses the database;
-its log is on a disk that flushes in constant time; the table's size does not matter (measured: docs/scaling.md);
-work is spread evenly over shards and nodes.
+its log is on a disk that flushes in constant time; the table's size does not matter (bench.nodes: so it is up to
+10,000 rows); work is spread evenly over shards and nodes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Event = Generator[Any, Any, None]
 
 
 class Costs(NamedTuple):
-    """Seconds of one core, measured as docs/scaling.md tells; `wire` and `flush` are seconds of waiting."""
+    """Seconds of one core, rounded up from what was measured on one machine. `wire` and `flush` are waiting."""
 
     accept: float = 45e-6  # an http node, for a submission
     work: float = 60e-6  # a worker node, for a claim, a start and an end, without the action

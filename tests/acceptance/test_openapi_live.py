@@ -43,6 +43,7 @@ def invoice(customer: Literal["ada", "bob"], day: date | None = None) -> str:
 def odd(line: Line, /) -> str:
     return line.article
 """
+NOT_ASKED = ["begin_move"]  # the settings leave it out: it would move the tasks of the server that is asked
 
 
 def run(server: Server, directory: Path, examples: int, phases: str, *options: str) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def run(server: Server, directory: Path, examples: int, phases: str, *options: s
     found: dict[str, Any] = json.loads(report.read_text())
     found["links"] = set(re.findall(r'"transition":\{"id":"([^"]*)"', events.read_text()))
     assert found["test_cases"]["with_failures"] == 0
-    assert found["operations"]["tested"] == found["operations"]["total"] > 20
+    assert found["operations"]["tested"] == found["operations"]["total"] - len(NOT_ASKED) > 20
     assert not [line for line in server.log if "ERROR" in line or "Traceback" in line]
     return found
 

@@ -23,7 +23,10 @@ from support import Server, eventually, serving
 
 DEADLINE = 60.0
 ENDED = (3, 4, 5)  # the codes of the states in which nothing more happens
-COMMON = "id, action, queue, data, status, attempt, max_attempts, created_at, started_at, finished_at, result, error, key"
+COMMON = (
+    "id, action, queue, data, status, attempt, max_attempts, created_at, started_at, finished_at, "
+    "result, error, key"
+)
 
 # Each run leaves a line, in one write, with the number of its attempt.
 ACTIONS = """

@@ -86,7 +86,7 @@ class Cluster:
             return await connection.jetstream(timeout=2).stream_info(STREAM)
 
     async def _until(self, look: Callable[[], Awaitable[Any]]) -> Any:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     if found := await look():

@@ -30,6 +30,7 @@ entries:
     actions: ["file://actions.py"]
     lifecycle: {depends_on: [migrated]}
   - {name: hourly, kind: task.schedule, tasks: tasks, every: 1h, action: shout, data: {text: x}}
+  - {name: move, kind: task.move, tasks: tasks}
   - {name: outbox, kind: task.outbox, tasks: tasks, database: db, table: outbox}
   - {name: process_task, kind: function.python, source: taskmill.tasks.api, method: process_task, needs: {tasks: tasks}}
   - {name: consumer, kind: queue.consumer, queue: tasks_queue, func: process_task}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Annotated
 
 import msgspec
@@ -41,10 +42,11 @@ _PROGRESS = Answer("How far it is.", Progress)
     description="While they are served. What a move before this one to the same database has copied is used.",
     examples={"to PostgreSQL": {"to": "${env:DATABASE_URL}"}},
     answers={202: _PROGRESS},
-    problems={409: "The tasks cannot move there, or not now."},
+    problems={403: "Asked from another machine.", 409: "The tasks cannot move there, or not now."},
 )  # fmt: skip
 async def begin_move(request: Request, *, move: TaskMove) -> Response:
     """``POST /move``."""
+    _from_here(request)
     parse_query(request.scope["query_string"], NoQuery)
     body = await parse_body(request, MoveBody)
     try:
@@ -65,12 +67,20 @@ async def get_move(request: Request, *, move: TaskMove) -> Progress:
 
 @Operation(
     "Break a move off", words.HEALTH, description="The tasks stay where they are.",
-    answers={200: _PROGRESS}, problems={409: "There is none, or it is too late."},
+    answers={200: _PROGRESS}, problems={403: "Asked from another machine.", 409: "There is none, or it is too late."},
 )  # fmt: skip
 async def break_move_off(request: Request, *, move: TaskMove) -> Progress:
     """``DELETE /move``."""
+    _from_here(request)
     parse_query(request.scope["query_string"], NoQuery)
     try:
         return await move.break_off()
     except Refused as error:
         raise BadRequest(f"{error}.", status=409) from None
+
+
+def _from_here(request: Request) -> None:
+    """Refuse what comes from another machine: whoever may move the tasks has all of them."""
+    host = request.client.host if request.client else ""
+    if not ip_address(host or "0.0.0.0").is_loopback:  # noqa: S104 - nothing is bound to it
+        raise BadRequest("Ask on the machine that the server runs on, by a loopback address.", status=403)

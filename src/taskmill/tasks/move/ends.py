@@ -7,9 +7,12 @@ from typing import Any
 from uuid import uuid4
 
 from taskmill.sql import Database, Transaction
+from taskmill.tasks.cluster import statements
+from taskmill.tasks.cluster.beat import read_nodes
 from taskmill.tasks.move import journal, schema, tables
 from taskmill.tasks.move.copying import Copy
 from taskmill.tasks.move.journal import SOURCE, TARGET, End
+from taskmill.tasks.service import TaskService
 
 
 class Refused(Exception):
@@ -50,6 +53,17 @@ async def begin(source: Database, target: Database, entry: str) -> tuple[str, in
     await Copy(source, target).clear()
     await _note(source, End(SOURCE, id_, target.place, journal.COPYING, entry=entry))
     return "", 0
+
+
+async def see_others_gone(tasks: TaskService) -> None:
+    """Raise Refused where other nodes use the database: they would not hear that the tasks have gone."""
+    database = tasks.store.database
+    if not database.shared:
+        return
+    rows = await database.write(lambda transaction: transaction.fetch(statements.NODES))
+    names = [node.name for node in read_nodes(rows) if node.id != tasks.nodes.id]
+    if names:
+        raise Refused(f"other nodes use the database: stop them first ({', '.join(names)})")
 
 
 async def _note(source: Database, end: End) -> None:

@@ -131,11 +131,7 @@ class TaskMove:
             raise WrongTarget(f"{other} needs a `{old.kind}`: change that entry first")
         if source.dialect == "mysql":
             raise WrongTarget("tasks can move from SQLite and from PostgreSQL, not from MySQL")
-        if source.shared and len(self._tasks.nodes.alive) > 1:
-            names = ", ".join(
-                node.name for node in self._tasks.nodes.alive if node.id != self._tasks.nodes.id
-            )
-            raise ends.Refused(f"other nodes use the database: stop them first ({names})")
+        await ends.see_others_gone(self._tasks)
         target = opened(entry, self._context, _target_failed)
         try:
             await target.start()

@@ -117,6 +117,7 @@ class Move:
                     "%d tasks still ran after %g s; they run again after the move", left, self._patience
                 )
                 await break_off(self._tasks, self._pool)
+            await ends.see_others_gone(self._tasks)
             progress.state = "switching"
             self._replace(self)
         except Exception as error:

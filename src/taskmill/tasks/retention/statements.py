@@ -55,7 +55,9 @@ _BURY: Insert = insert(tombstone).from_select(
 
 _DROP_DEPENDENT: Sequence[Delete] = tuple(
     delete(table).where(
-        table.c.task_id.between(bindparam("first_"), bindparam("last_")),  # MariaDB would go through all of it
+        table.c.task_id.between(
+            bindparam("first_"), bindparam("last_")
+        ),  # MariaDB would go through all of it
         table.c.task_id.in_(select(task.c.id).where(_aged)),
     )
     for table in DEPENDENT
