@@ -87,8 +87,12 @@ def test_ctrl_c_at_a_terminal_ends_make_run_cleanly(tmp_path: Path) -> None:
     # Only what `make run` itself does: nothing is to be installed while other tests run.
     command = [make, "-C", str(ROOT), "run", "ADDR=127.0.0.1:0", f"DATA={tmp_path}", "-o", ".venv/.installed"]
     # `make test ARGS=…` would hand its own options on to this one.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "ARGS"}
-    process = subprocess.Popen([setsid, "--ctty", *command], stdin=theirs, stdout=theirs, stderr=theirs, env=env)
+    env = {
+        name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "ARGS"
+    }
+    process = subprocess.Popen(
+        [setsid, "--ctty", *command], stdin=theirs, stdout=theirs, stderr=theirs, env=env
+    )
     os.close(theirs)
     shown = b""
 
