@@ -1,6 +1,7 @@
 """A load on a queue driver that keeps books: what was confirmed, what came, how often, and the longest gap."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -97,7 +98,8 @@ class Load:
             messages = [Message(str(i), "{}") for i in range(number, number + BATCH)]
             try:
                 await self.to.publish(messages)
-            except QueueUnavailable:
+            except QueueUnavailable as error:
+                logging.getLogger("load").info("publishing: %s", error)
                 await asyncio.sleep(0.1)  # before the same are tried again
                 continue
             self.confirmed.update(message.id() for message in messages)

@@ -62,13 +62,13 @@ class Cluster:
         return found
 
     async def healed(self) -> None:
-        """Wait until all three have every message."""
+        """Wait until the leader hears of both others again."""
 
-        async def current() -> bool:
-            info = await self._info()
-            return len(info.cluster.replicas) == 2 and all(one.current for one in info.cluster.replicas)
+        async def heard() -> bool:
+            others = (await self._info()).cluster.replicas
+            return len(others) == 2 and not any(one.offline or one.active > 3e9 for one in others)
 
-        await self._until(current)
+        await self._until(heard)
 
     def cut_off(self, server: NatsServer, cut: bool = True) -> None:
         for way in self.ways[server.name]:

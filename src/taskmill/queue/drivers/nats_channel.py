@@ -32,7 +32,7 @@ REQUEST = 5.0  # seconds that a request for messages waits at the server,
 HEARTBEAT = 1.0  # which shows that it is still there once in so many,
 SILENT = 4.0  # and is lost if that has not been heard for so long
 IDLE = 1.0  # seconds that a round waits at most
-SILENCE = 8.0  # seconds without a word of JetStream after which it is asked whether it is there
+LOOK = 4.0  # seconds between two looks whether the consumer is there and works
 LINGER = 0.002  # seconds for more credit to gather before a request for little
 AT_ONCE = 500  # messages in one request
 
@@ -72,7 +72,7 @@ class NatsChannel:
         self._preparing = asyncio.Lock()
         self._subscription: Subscription | None = None
         self._inbox = ""
-        self._heard = 0.0  # when JetStream was heard of last
+        self._next_look = 0.0
         self._wake = asyncio.Event()
         self._closed = False
         self._loop = Loop(f"queue {name}", link.outage, self._round, limit=15, failed=self._unprepare)
@@ -170,9 +170,9 @@ class NatsChannel:
                 self._held.settle(message, AGAIN)
         await self._held.send(client)
         await self._ask(client)
-        if loop.time() - self._heard > SILENCE:
-            await client.jetstream(timeout=ASK).consumer_info(self._config.stream, self._token)
-            self._heard = loop.time()
+        if loop.time() > self._next_look:
+            await self._link.look_at(client.jetstream(timeout=ASK), self._token)
+            self._next_look = loop.time() + LOOK
 
     async def _listen(self, client: Client) -> None:
         """Have answers come in, which is all that publishing takes."""
@@ -195,7 +195,7 @@ class NatsChannel:
             await self._link.make_consumer(stream, self._token)
             self._request = None
             self._client, self._known = client, True
-            self._heard = asyncio.get_running_loop().time()
+            self._next_look = asyncio.get_running_loop().time() + LOOK
 
     def _unprepare(self) -> None:
         """Look at everything anew, before anything else is done."""
@@ -225,7 +225,6 @@ class NatsChannel:
 
     async def _answer(self, found: Msg) -> None:
         """Take what the server sends: a message, the end of a request, or the confirmation of a publication."""
-        self._heard = asyncio.get_running_loop().time()
         if found.reply:
             self._take(found)
             return
@@ -237,7 +236,7 @@ class NatsChannel:
             return
         status = (found.headers or {}).get("Status")
         if status == "100":
-            self._request.until = self._heard + SILENT
+            self._request.until = asyncio.get_running_loop().time() + SILENT
             return
         self._request = None
         self._wake.set()
@@ -247,7 +246,7 @@ class NatsChannel:
     def _take(self, found: Msg) -> None:
         if self._request is not None:
             self._request.left -= 1
-            self._request.until = self._heard + SILENT
+            self._request.until = asyncio.get_running_loop().time() + SILENT
             if not self._request.left:
                 self._request = None
                 self._wake.set()

@@ -21,8 +21,13 @@ from taskmill.queue.errors import QueueError, QueueUnavailable
 CONNECT = 4.0  # seconds for connecting; a start waits no longer
 ANSWER = 5  # seconds for an answer of the server
 TRIAL = 3.0  # seconds that a new connection is kept whatever JetStream says
+UNHEARD = 4.0  # seconds; servers of a cluster hear of each other once a second
 LOOK = 2.0  # seconds between two looks whether the connection lives
 NEVER = 3600  # seconds
+
+
+class Minority(Exception):
+    """The server is cut off from most of its cluster."""
 
 
 class Refused(QueueUnavailable):
@@ -147,6 +152,22 @@ class NatsLink:
                 max_ack_pending=-1,  # credit bounds what each holds
             ),
         )
+
+    async def look_at(self, stream: JetStreamContext, name: str) -> None:
+        """Look whether a queue's consumer works.
+
+        A server that has been cut off from its cluster goes on for a while as if it led the consumer, so it is asked
+        when it heard of the others.
+
+        Raises:
+            NotFoundError: there is no such consumer.
+            Minority: it is led by a server that does not hear of most of the others.
+        """
+        info = await stream.consumer_info(self.config.stream, name)
+        others = (info.cluster and info.cluster.replicas) or ()
+        silent = [one for one in others if one.offline or (one.active or 0) > UNHEARD * 1e9]
+        if len(silent) * 2 > len(others):
+            raise Minority("the server is cut off from its cluster")
 
     async def _round(self) -> None:
         if self._client is None:
