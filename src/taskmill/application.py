@@ -23,6 +23,7 @@ from taskmill.queue import (
 from taskmill.registry import Registry, load
 from taskmill.sql import MysqlDatabase, PostgresDatabase, SqliteDatabase
 from taskmill.supervisor import Component, Supervisor
+from taskmill.tasks.external.kind import TaskAction
 from taskmill.tasks.move.kind import TaskMove
 from taskmill.tasks.outbox.kind import TaskOutbox
 from taskmill.tasks.schedules.kind import TaskSchedule
@@ -51,6 +52,7 @@ KINDS: Final[Mapping[str, type[Component]]] = {
         PythonFunction,
         TaskService,
         TaskSchedule,
+        TaskAction,
         TaskOutbox,
         TaskMove,
     )

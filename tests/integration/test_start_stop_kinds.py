@@ -19,6 +19,7 @@ entries:
   - {name: db, kind: db.sql.sqlite, file: tasks.db}
   - {name: driver, kind: queue.driver.memory}
   - {name: tasks_queue, kind: queue.queue, driver: driver}
+  - {name: outside_queue, kind: queue.queue, driver: driver}
   - {name: host, kind: process.host, workers: 1}
   - {name: migrate, kind: process.python, source: taskmill.tasks.api, method: apply_migrations, needs: {database: db}}
   - {name: migrated, kind: process.service, process: migrate, host: host}
@@ -30,6 +31,7 @@ entries:
     actions: ["file://actions.py"]
     lifecycle: {depends_on: [migrated]}
   - {name: hourly, kind: task.schedule, tasks: tasks, every: 1h, action: shout, data: {text: x}}
+  - {name: outside, kind: task.action, tasks: tasks, queue: outside_queue}
   - {name: move, kind: task.move, tasks: tasks}
   - {name: outbox, kind: task.outbox, tasks: tasks, database: db, table: outbox}
   - {name: process_task, kind: function.python, source: taskmill.tasks.api, method: process_task, needs: {tasks: tasks}}

@@ -33,6 +33,7 @@ class AsyncClient:
         self._headers = self._settings.headers()
         context = self._settings.context(self._origin)
         self._pool = StreamPool(self._origin, self._settings.connections, context)
+        self._slots = results.slots(self._settings.connections)
 
     @property
     def url(self) -> str:
@@ -96,10 +97,13 @@ class AsyncClient:
 
     async def wait(self, id_: str, timeout: float | None = None) -> Task:  # noqa: ASYNC109
         """Return a task once it has ended; raise NotEnded after ``timeout`` seconds."""
-        looks = results.Looks(timeout)
-        while not (task := await self.get(id_)).ended:  # noqa: ASYNC110
+        looks = results.Looks(timeout, self._settings.timeout, self._slots)
+        while True:
+            with looks.look() as held:
+                task = await self._ask(calls.task(id_, held))
+            if task.ended:
+                return task
             await asyncio.sleep(looks.rest(task))
-        return task
 
     async def result(self, id_: str, timeout: float | None = None, *, type: Any = Any) -> Any:  # noqa: A002, ASYNC109
         """Return what the action of a task returned, once it has, as a ``type``.

@@ -34,6 +34,7 @@ class Client:
         self._headers = self._settings.headers()
         context = self._settings.context(self._origin)
         self._pool = SocketPool(self._origin, self._settings.connections, context)
+        self._slots = results.slots(self._settings.connections)
 
     @property
     def url(self) -> str:
@@ -92,10 +93,13 @@ class Client:
 
     def wait(self, id_: str, timeout: float | None = None) -> Task:
         """Return a task once it has ended; raise NotEnded after ``timeout`` seconds."""
-        looks = results.Looks(timeout)
-        while not (task := self.get(id_)).ended:
+        looks = results.Looks(timeout, self._settings.timeout, self._slots)
+        while True:
+            with looks.look() as held:
+                task = self._ask(calls.task(id_, held))
+            if task.ended:
+                return task
             time.sleep(looks.rest(task))
-        return task
 
     def result(self, id_: str, timeout: float | None = None, *, type: Any = Any) -> Any:  # noqa: A002
         """Return what the action of a task returned, once it has, as a ``type``.

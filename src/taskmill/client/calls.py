@@ -53,9 +53,9 @@ def submit(submission: Submission[Any]) -> Call[tuple[model.Submitted, bool]]:
     return Call("POST", "/tasks", _submitted, submission.body, {"Idempotency-Key": key})
 
 
-def task(id_: str) -> Call[model.Task]:
-    """Get one task."""
-    return Call("GET", target("tasks", id_), _as(model.Task))
+def task(id_: str, wait: float = 0.0) -> Call[model.Task]:
+    """Get one task, once it has ended or after ``wait`` seconds."""
+    return Call("GET", target("tasks", id_, wait=round(wait, 3) or None), _as(model.Task))
 
 
 def why(id_: str) -> Call[model.Why]:

@@ -121,7 +121,10 @@ class Why(msgspec.Struct, kw_only=True):
 
 
 class ActionOptions(msgspec.Struct, kw_only=True):
-    """What an action declares of its tasks; durations are in seconds. ``runs`` is `inline`, `loop` or `process`."""
+    """What an action declares of its tasks; durations are in seconds.
+
+    ``runs`` is `inline`, `loop`, `process` or `outside`.
+    """
 
     runs: str
     queue: str | None

@@ -11,8 +11,8 @@ import math
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from taskmill.http.holding import HoldingProtocol
 from taskmill.http.problem import MEDIA_TYPE, problem
 from taskmill.http.wire import ConnectionExchange, Flow, response
 from taskmill.units import Size
@@ -24,7 +24,7 @@ CLOSING = 2.0  # seconds for a client to take its last answer
 DROPPED = 2**24  # bytes that a client may go on to send meanwhile
 
 
-class Connection(HttpToolsProtocol):
+class Connection(HoldingProtocol):
     """A connection of an :class:`HttpService`."""
 
     service: ClassVar[HttpService]  # set by the service on a subclass of its own
@@ -101,7 +101,7 @@ class Connection(HttpToolsProtocol):
         if self.refused or self._head_refused():
             return
         self.head_size = 0
-        handler = self.service.direct.get((method, self.url))
+        handler = self.service.direct.get((method, self.url)) or self.service.direct_at(method, self.url)
         if handler is None:
             self._begin_asgi()
             return

@@ -7,7 +7,8 @@ docs/performance.md). A handler marked :func:`direct` does without: it is a plai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from taskmill.http.problem import MEDIA_TYPE, FieldError, problem
@@ -32,13 +33,26 @@ def is_direct(handler: object) -> bool:
 class Exchange:
     """One request, received whole, and where its answer goes.
 
-    ``headers`` are pairs of bytes, names in lower case; ``body`` is the whole body.
+    ``headers`` are pairs of bytes, names in lower case; ``body`` is the whole body. Where the route's path has a
+    parameter, ``path_params`` holds it by name, and ``query`` what follows the question mark, which the handler
+    reads itself. Without one they are not there, and no query is taken.
     """
 
-    __slots__ = ("body", "headers")
+    __slots__ = ("body", "headers", "path_params", "query")
 
     headers: list[tuple[bytes, bytes]]
     body: bytes
+    path_params: Mapping[str, str]
+    query: bytes
+
+    @property
+    def closing(self) -> asyncio.Event | None:
+        """What is set once the server stops; None where nothing would tell, so that no answer should be held back."""
+        return None
+
+    def hold(self, gone: Callable[[], None] | None) -> None:
+        """Hold the answer back, and forget the request; ``gone()`` is called if the client goes. None: no longer."""
+        raise NotImplementedError
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of a header (name in lower case), or None."""

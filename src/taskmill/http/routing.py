@@ -77,6 +77,8 @@ class _AsgiExchange(Exchange):
     def __init__(self, request: Request, body: bytes) -> None:
         self.headers = request.headers.raw
         self.body = body
+        self.path_params = request.path_params
+        self.query = request.scope["query_string"]
         self.answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
 
     def reply(self, status: int, body: bytes, media_type: bytes = JSON, headers: bytes = b"") -> None:
@@ -87,14 +89,15 @@ class _AsgiExchange(Exchange):
 
 
 class _NoQuery(msgspec.Struct):
-    """No parameters: a direct handler sees none."""
+    """No parameters: a direct handler sees none, unless its path has some."""
 
 
 def from_direct(direct: Callable[[Exchange], Any]) -> ASGIHandler:
     """Make a handler of a direct one, for requests that do not come the short way (a path with escapes, say)."""
 
     async def handler(request: Request) -> Response:
-        parse_query(request.scope["query_string"], _NoQuery)
+        if not request.path_params:
+            parse_query(request.scope["query_string"], _NoQuery)
         exchange = _AsgiExchange(request, await request.body())
         direct(exchange)
         return await exchange.answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 import resource
 import socket
 import time
@@ -33,6 +34,7 @@ from taskmill.units import Duration, Size
 
 logger = logging.getLogger(__name__)
 
+LAST_PARAMETER = re.compile(r"([^{}]*/)\{(\w+)\}")  # a path whose last part is its one parameter
 SPARE_DESCRIPTORS = 64  # for databases, pipes and logs: a flood of clients must not take them
 
 
@@ -80,6 +82,7 @@ class HttpService:
         self.timeouts = config.timeouts
         self.max_connections = config.limits.connections
         self.direct: dict[tuple[bytes, bytes], Callable[[Exchange], None]] = {}
+        self._direct_at: dict[tuple[bytes, bytes], tuple[str, Callable[[Exchange], None]]] = {}
         self.heads = Heads()
         self._body_limits: dict[tuple[bytes, bytes], float] = {}
         self.date = b""  # as a header value; this and the next are kept fresh by the sweep
@@ -93,6 +96,7 @@ class HttpService:
         self._server: uvicorn.Server | None = None
         self._starting: asyncio.Task[None] | None = None
         self._sweeper: asyncio.Task[None] | None = None
+        self.closing = asyncio.Event()  # for handlers that wait for long: it stops
 
     @classmethod
     def check(cls, entry: Entry[Any]) -> Iterator[Mistake]:
@@ -112,8 +116,26 @@ class HttpService:
         place = route.method.encode(), route.path.encode()
         if route.direct is not None and "{" not in route.path:
             self.direct[place] = route.direct
+        elif route.direct is not None and (parameter := LAST_PARAMETER.fullmatch(route.path)):
+            self._direct_at[place[0], parameter[1].encode()] = parameter[2], route.direct
         if route.max_body is not None:
             self._body_limits[place] = route.max_body or math.inf
+
+    def direct_at(self, method: bytes, url: bytes) -> Callable[[Exchange], None] | None:
+        """Return what answers a url directly whose last part is a parameter; None where that is not so, or unclear."""
+        path, _, query = url.partition(b"?")
+        parent, slash, last = path.rpartition(b"/")
+        found = self._direct_at.get((method, parent + slash))
+        if found is None or not last or b"%" in path or not path.isascii() or path.decode() in self._paths:
+            return None
+        name, handler = found
+        text = last.decode()
+
+        def answer(exchange: Exchange) -> None:
+            exchange.path_params, exchange.query = {name: text}, query
+            handler(exchange)
+
+        return answer
 
     def body_limit(self, method: bytes, url: bytes) -> float:
         """Return how many bytes the body of a request may have."""
@@ -131,6 +153,7 @@ class HttpService:
         )  # fmt: skip
         app.router.redirect_slashes = False  # to wherever the Host header says
         app.state.served = self._served
+        app.state.closing = self.closing
         protocol = type("ServiceConnection", (Connection,), {"service": self})
         config = uvicorn.Config(
             app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
@@ -165,6 +188,7 @@ class HttpService:
     async def stop(self) -> None:
         """Stop listening, answer what has been asked, close."""
         server, self._server = self._server, None
+        self.closing.set()
         if server is None or self._sweeper is None or self._starting is None:
             return
         await self._starting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sized
 from http import HTTPStatus
@@ -68,6 +69,19 @@ class ConnectionExchange(Exchange):
         self.more_body = True
         self.response_complete = False
         self.disconnected = False
+
+    @property
+    def closing(self) -> asyncio.Event:
+        """What is set once the server stops."""
+        return self.connection.service.closing
+
+    def hold(self, gone: Callable[[], None] | None) -> None:
+        """Have ``gone()`` called if the client goes before the answer."""
+        connection = self.connection
+        if connection.headers is self.headers:
+            connection.headers = []
+        self.headers, self.body = [], b""
+        connection.gone = gone
 
     def handle(self) -> None:
         """Have the handler answer, now or later. Its mistakes are the server's, not the client's."""

@@ -39,6 +39,8 @@ from taskmill.tasks.rows.schema import COMPONENT, MIGRATIONS
 from taskmill.tasks.schedules import schema as schedules
 from taskmill.tasks.service import TaskService
 from taskmill.tasks.view.filters import FILTERS, Filters, select, select_for_change
+from taskmill.tasks.view.missing import missing as no_task
+from taskmill.tasks.waiting.looks import LookQuery, look
 
 Cursor = Annotated[str, means("`next` of the answer before, unchanged.", format="uuid")]
 
@@ -104,14 +106,14 @@ class Health(msgspec.Struct):
 
 @Operation(
     "Submit a task", words.TASKS,
-    headers={"Idempotency-Key": words.IDEMPOTENCY_KEY},
+    headers={"Idempotency-Key": words.IDEMPOTENCY_KEY, "Prefer": words.PREFER},
     body=Annotated[Submission, msgspec.Meta(extra_json_schema=words.not_both("delay", "run_at"))],
     examples={
         "plain": {"action": "uppercase", "data": {"text": "hi"}},
         "urgent": {"action": "uppercase", "data": {"text": "hi"}, "priority": 9, "expires_in": 60, "tags": ["demo"]},
         "later": {"action": "sum", "data": {"numbers": [1, 2.5]}, "delay": 30, "key": "nightly"},
     },
-    answers={202: words.SUBMITTED},
+    answers={200: words.ENDED, 202: words.SUBMITTED},
     problems={
         409: "A task with this unique key waits or runs, and its action takes no second.",
         422: "The `Idempotency-Key` came with another body before.",
@@ -142,18 +144,14 @@ async def list_tasks(request: Request, *, tasks: TaskService) -> TaskPage:
 
 
 @Operation(
-    "Get a task, with its last attempts", words.TASKS, path=words.BY_ID,
+    "Get a task, with its last attempts", words.TASKS, path=words.BY_ID, query=LookQuery,
     answers={200: Answer("The task.", TaskDetails, links=words.by_id("$response.body#/id"))},
-    problems=words.NO_TASK,
+    problems={**words.NO_TASK, 503: "The database cannot be read now."},
 )  # fmt: skip
-async def get_task(request: Request, *, tasks: TaskService) -> Response | object:
+@direct
+def get_task(exchange: Exchange, *, tasks: TaskService) -> None:
     """``GET /tasks/{id}``."""
-    parse_query(request.scope["query_string"], NoQuery)
-    id_ = from_text(request.path_params["id"])
-    task = None if id_ is None else await tasks.reader.get(id_)
-    if task is None:
-        raise await _missing(tasks, id_)
-    return task
+    look(exchange, tasks.waiters)
 
 
 @Operation(
@@ -248,18 +246,15 @@ async def _change(
         changed = [] if id_ is None else await change([id_])
     task = None if id_ is None else await tasks.reader.get(id_)
     if task is None:
-        raise await _missing(tasks, id_)
+        raise await missing(tasks, id_)
     if not changed:
         raise BadRequest(f"The task is {task.status}. {conflict}", status=409)
     return task
 
 
-async def _missing(tasks: TaskService, id_: bytes | None) -> BadRequest:
+async def missing(tasks: TaskService, id_: bytes | None) -> BadRequest:
     """Return the answer where no task has an id: 410 if one had it, else 404."""
-    if id_ is not None and await tasks.retention.was_pruned(id_):
-        detail = "The task ended and was pruned since: raise `keep` of the task service to keep tasks longer."
-        return BadRequest(detail, status=410)
-    return BadRequest("No task has this id.", status=404)
+    return await no_task(tasks.retention.was_pruned, id_)
 
 
 @Operation("Is the process alive?", words.HEALTH, answers={200: Answer("It is, and its loop turns.", Health)})

@@ -31,10 +31,12 @@ from taskmill.tasks.dispatch.alarm import Alarm
 from taskmill.tasks.dispatch.dispatcher import Dispatcher
 from taskmill.tasks.dispatch.limits import Limits
 from taskmill.tasks.dispatch.strays import Strays
+from taskmill.tasks.external.declared import DeclaredAction
+from taskmill.tasks.external.external import External
 from taskmill.tasks.ids import IdSource
 from taskmill.tasks.intake.admission import Admission
 from taskmill.tasks.intake.backlog import Backlog
-from taskmill.tasks.intake.intake import Intake, Waiting, WaitingFull
+from taskmill.tasks.intake.intake import Intake
 from taskmill.tasks.intake.placing import Placing
 from taskmill.tasks.retention.retention import Keep, Retention
 from taskmill.tasks.rows.reader import Reader
@@ -46,6 +48,7 @@ from taskmill.tasks.traffic import Traffic
 from taskmill.tasks.view.line import Line
 from taskmill.tasks.view.listing import Listing
 from taskmill.tasks.view.queues import Overview
+from taskmill.tasks.waiting.waiters import Waiters
 from taskmill.tasks.work.watchdog import Watchdog
 from taskmill.tasks.work.worker import Worker
 from taskmill.units import Duration, Size
@@ -94,14 +97,6 @@ class TaskService:
     kind: ClassVar[str] = "task.service"
     Config: ClassVar[type[EntryConfig]] = TaskServiceConfig
 
-    store: Store[Waiting, WaitingFull]
-    reader: Reader
-    listing: Listing
-    intake: Intake
-    control: Control
-    worker: Worker
-    scheduler: Scheduler
-
     def __init__(self, entry: Entry[Any], context: Context) -> None:
         self._config: TaskServiceConfig = entry.config
         self._context = context
@@ -109,7 +104,9 @@ class TaskService:
         self._started = False
         self.catalog = Catalog()
         self.dispatchers: dict[str, Dispatcher] = {}
-        self.declared_schedules: list[Definition] = []  # by entries that start before
+        self.declared_schedules: list[Definition] = []  # by entries that start before, as are these:
+        self.declared_actions: list[DeclaredAction] = []
+        self.declared_queues: list[Queue] = []
 
     @classmethod
     def check(cls, entry: Entry[Any]) -> Iterator[Mistake]:
@@ -123,6 +120,7 @@ class TaskService:
         self.catalog.load(self._config.actions, self._directory)
         pool = self._context.get(self._config.host, ProcessHost).pool
         pool.preload(self.catalog.isolated())
+        self.catalog.declare(self.declared_actions)
         database = self._context.get(self._config.database, Database)  # type: ignore[type-abstract]
         self.reader = Reader(database)
         newest = await self.reader.newest_id()
@@ -151,13 +149,15 @@ class TaskService:
             await dispatcher.stop()
         await self.worker.stop()
         self.traffic.stop()
+        await self.waiters.stop()
         await self.cluster.stop()
         self._watchdog.stop()
+        self.external.stop()
 
     def _build(self, database: Database, pool: WorkerPool, newest: bytes) -> None:
         """Make the parts and join them. None of them does anything yet."""
         config, reader, catalog, dispatchers = self._config, self.reader, self.catalog, self.dispatchers
-        queues = [self._context.get(id_, Queue) for id_ in (config.queue, *config.queues)]
+        queues = self._queues()
         own = queues[0].name
         placing = Placing(dispatchers, own, config.ageing)
         self.nodes = Nodes(database, config.only, self._details, lambda: self.cluster.may_lead)
@@ -212,8 +212,12 @@ class TaskService:
         self.overview = Overview(reader, dispatchers, placing, own)
         tasks = Tasks(catalog, ids, placing, dispatchers, self.intake)
         self.scheduler = Scheduler(database, tasks, cluster.clock)
-        self.retention = Retention(database, config.keep, config.max_size, config.tombstones)
-        self._join(database, newest)
+        self.external = External(database, cluster, traffic, catalog, placing, self.backlog, self.store)
+        self._join(database, newest, queues)
+
+    def _queues(self) -> list[Queue]:
+        named = [self._context.get(id_, Queue) for id_ in (self._config.queue, *self._config.queues)]
+        return list(dict.fromkeys([*named, *self.declared_queues]))
 
     def _dispatcher(self, queue: Queue, strays: Strays) -> Dispatcher:
         cluster = self.cluster
@@ -233,22 +237,20 @@ class TaskService:
             others=cluster.stand_in(queue.name),
         )
 
-    def _join(self, database: Database, newest: bytes) -> None:
+    def _join(self, database: Database, newest: bytes, queues: Sequence[Queue]) -> None:
         """Join the parts to those of other nodes."""
         cluster, traffic, letters = self.cluster, self.traffic, self.store.dead_letters
         if database.shared:
             traffic.ways = cluster.ways
             for dispatcher in self.dispatchers.values():
                 dispatcher.rest()  # until this node leads
+        config = self._config
+        self.retention = Retention(database, config.keep, config.max_size, config.tombstones)
+        self.waiters = Waiters.of(database, cluster.is_alone, self.retention.was_pruned)
+        traffic.waiters = self.intake.waiters = self.waiters
+        ways, dispatchers, backlog = cluster.ways, self.dispatchers, self.backlog
         turnover = Turnover(
-            self.reader,
-            traffic,
-            self.dispatchers,
-            cluster.ways,
-            self.worker,
-            self._alarm,
-            self.limits,
-            self.backlog,
+            self.reader, traffic, dispatchers, ways, self.worker, self._alarm, self.limits, backlog
         )
         sweep = Sweep(database, self.nodes, turnover.returned, turnover.lost, letters)
         following = Following(
@@ -263,10 +265,13 @@ class TaskService:
         duties = [
             Duty(lambda: self.scheduler.start(self.declared_schedules), self.scheduler.stop),
             Duty(self.retention.start, self.retention.stop),
+            self.external.duty,
             *([] if letters is None else [Duty(letters.start, letters.stop)]),
             *cluster.others(self.reader, self.dispatchers, turnover, self._alarm, sweep, following),
         ]
-        cluster.lead(turnover, lambda: traffic.resume(newest, database.killed), self._alarm, duties)
+        self.external.open(queues, self.dispatchers, self.declared_actions)
+        resume = self.external.resume(lambda: traffic.resume(newest, database.killed))
+        cluster.lead(turnover, resume, self._alarm, duties)
 
     def _details(self) -> Details:
         """Tell what the other nodes see of this one."""

@@ -24,6 +24,7 @@ from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.message import Dispatchable, TaskMessage, from_row
 from taskmill.tasks.rows.reader import Reader
 from taskmill.tasks.rows.store import Store
+from taskmill.tasks.waiting.waiters import Waiters
 from taskmill.tasks.work.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -37,8 +38,10 @@ class Traffic:
     ``own`` is the name of the service's own queue, where plain tasks are. ``dropped`` holds the keys of tasks that
     have ended as rows, such as by being cancelled, and may still be on their way to a worker; ``paused`` the
     names of queues. ``ways`` holds, where several nodes share the rows, what is out of each queue, and ``ahead``
-    tells by how many seconds their clock is before this node's.
+    tells by how many seconds their clock is before this node's. ``waiters`` are told of the ends of tasks.
     """
+
+    waiters: Waiters
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class Traffic:
         self._own = own
         self._ahead = ahead
         self.ways: Mapping[str, Way] = {}
+        self.leased: dict[bytes, TaskMessage] = {}  # what workers outside have, where this process is alone
         self._following: dict[bytes, Dispatchable] = {}  # to run again once their cancelled life has let go
         self._writing: set[asyncio.Task[None]] = set()
         self._look: asyncio.TimerHandle | None = None
@@ -92,6 +96,8 @@ class Traffic:
         """Dispatch what the last run left; ``newest`` is the greatest id, ``killed`` how that run ended."""
         running: dict[str, list[Dispatchable]] = {}
         for row in await self._reader.running():
+            if row[0] in self.leased:
+                continue
             running.setdefault(row[5], []).append(self._strays.with_limit(row))
         if running:
             count = sum(map(len, running.values()))
@@ -118,6 +124,7 @@ class Traffic:
                     "task of action %r waits: this application lacks it, or queue %r", row[1], row[5]
                 )
             else:
+                self._let_go(row[5], row[0])
                 ready.setdefault(row[5], []).append(from_row(row, registered))
         for queue, messages in ready.items():
             self._dispatchers[queue].committed_ranked(messages)
@@ -127,7 +134,10 @@ class Traffic:
         if queue not in self._dispatchers:
             return None
         way = self.ways.get(queue)
-        return self._catalog.find(action) or (UNKNOWN if way is not None and way.relay is not None else None)
+        registered = self._catalog.find(action)
+        if registered is not None:
+            return registered if registered.waits_in(queue) else None
+        return UNKNOWN if way is not None and way.relay is not None else None
 
     def retry(self, message: TaskMessage, failure: Failure) -> None:
         """Store that an attempt has failed and when the next one begins."""
@@ -154,6 +164,7 @@ class Traffic:
     def finished(self, messages: list[TaskMessage]) -> None:
         """Let go of messages whose task has ended."""
         self._backlog.changed(-len(messages))
+        self.waiters.finished(messages)
         self.ended(messages)
 
     def ended(self, messages: list[TaskMessage]) -> None:
@@ -191,6 +202,7 @@ class Traffic:
             self._reader.changes.note(key)
             for name in self._dispatchers:
                 self.drop(name, key, ranked=True)
+        self.waiters.ended(keys)
 
     def cancelled(self, cancelled: Sequence[Cancelled]) -> None:
         """Stop tasks that have been cancelled as rows, wherever they are."""
@@ -201,7 +213,9 @@ class Traffic:
             if status == Status.SCHEDULED or self.find(action, queue) is None:
                 continue  # no message was made of it
             self.drop(queue, key, rank is not None)
-        self._worker.cancel([one.key for one in cancelled])
+        keys = [one.key for one in cancelled]
+        self._worker.cancel(keys)
+        self.waiters.ended(keys)
 
     def take_back(self, message: TaskMessage) -> bool:
         """Return a task whose queue is paused to it; tell whether it is."""
@@ -227,8 +241,18 @@ class Traffic:
             drawn.started_at = message.started_at
             self._dispatchers[queue].settled(drawn)
 
+    def _let_go(self, queue: str, key: bytes) -> None:
+        """Let go of a task as it was handed out before: its attempt has ended, on whichever node."""
+        way = self.ways.get(queue)
+        drawn = None if way is None else way.outstanding.pop(key)
+        if drawn is not None:
+            self._dispatchers[queue].settled(drawn)
+
     def drop(self, queue: str, key: bytes, ranked: bool) -> None:
         """Keep a task that has ended as a row from being started, wherever it is."""
+        if (leased := self.leased.pop(key, None)) is not None:
+            self.ended([leased])
+            return
         dispatcher = self._dispatchers[queue]
         way = self.ways.get(queue)
         if way is not None:

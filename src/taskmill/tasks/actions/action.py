@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, Unpack, get_type_hints, overload
 
 import msgspec
 from msgspec.structs import asdict
@@ -40,8 +40,11 @@ class Action(Submittable[P, R]):
     """A function that tasks run, and how they run it. Calling it calls the function; ``submit`` makes a task of it.
 
     ``data_type`` is what ``data`` must be: a struct of the function's parameters, or, for a function of one
-    positional-only parameter, that parameter's own type.
+    positional-only parameter, that parameter's own type. ``served_outside`` says that workers outside of this program
+    run its tasks, and they alone.
     """
+
+    served_outside: ClassVar[bool] = False
 
     def __init__(
         self, function: Callable[P, R], name: str | None = None, **declared: Unpack[Declared]

@@ -16,13 +16,18 @@ from taskmill.tasks.work.isolated import ADAPTER
 class Registered:
     """An action in a catalog, with what running it often needs at hand."""
 
-    __slots__ = ("action", "function", "plain", "seconds")
+    __slots__ = ("action", "elsewhere", "function", "plain", "seconds")
 
     def __init__(self, action: Action[Any, Any], function: FunctionRef) -> None:
         self.action = action
         self.plain = action.options.plain
         self.function = function  # how a worker process finds it
+        self.elsewhere = action.served_outside
         self.seconds = 1.0  # that an isolated run takes, a moving average; slow until shown to be quick
+
+    def waits_in(self, queue: str) -> bool:
+        """Whether its tasks may be handed out in a queue: where workers outside serve it, only in its own."""
+        return not self.elsewhere or queue == self.action.options.queue
 
 
 class Catalog:
@@ -42,6 +47,11 @@ class Catalog:
             for attribute, value in vars(load_module(source, directory)).items():
                 if isinstance(value, Action):
                     self._add(value, FunctionRef(source, attribute, str(directory), ADAPTER))
+
+    def declare(self, actions: Iterable[Action[Any, Any]]) -> None:
+        """Add actions that workers outside serve; raise SupervisorError where another has the name of one."""
+        for action in actions:
+            self._add(action, FunctionRef(__name__, "", "", ""))
 
     def rank_all(self) -> None:
         """Have every task take a place of its own: there are no plain ones where several nodes share the rows."""
@@ -64,7 +74,9 @@ class Catalog:
     def isolated(self) -> list[FunctionRef]:
         """Return the actions that run in worker processes."""
         return [
-            one.function for one in self._actions.values() if not (one.action.inline or one.action.is_async)
+            one.function
+            for one in self._actions.values()
+            if not (one.action.inline or one.action.is_async or one.action.served_outside)
         ]
 
     def _add(self, action: Action[Any, Any], function: FunctionRef) -> None:

@@ -131,6 +131,23 @@ class Claims:
         """Take a task back from a consumer that must not begin it now. It stays claimed."""
         self._ready.appendleft(task)
 
+    def give_up(self, tasks: Sequence[TaskMessage]) -> None:
+        """Give claimed tasks back that nobody takes here, for any node to have."""
+        giving = self._loop.create_task(
+            insist(lambda: self._book.give_back(tasks), "a task that was claimed")
+        )
+        self._giving.add(giving)
+        giving.add_done_callback(self._giving.discard)
+        for task in tasks:
+            self._held.pop(task.key)[1].ack()
+
+    def give_up_ready(self) -> None:
+        """Give back what waits for consumers, where there are none any more."""
+        if self._ready and not self.front.receivers():
+            ready = list(self._ready)
+            self._ready.clear()
+            self.give_up(ready)
+
     def has(self, key: bytes) -> bool:
         """Whether a task is claimed."""
         return key in self._held
@@ -201,11 +218,7 @@ class Claims:
         """Return those that have not expired. The others are given back: the alarm of whoever leads ends them."""
         late = [task for task in tasks if task.place and (task.place.expires_at or now + 1) <= now]
         if late:
-            giving = self._loop.create_task(insist(lambda: self._book.give_back(late), "an expired task"))
-            self._giving.add(giving)
-            giving.add_done_callback(self._giving.discard)
-            for task in late:
-                self._held.pop(task.key)[1].ack()
+            self.give_up(late)
         return [task for task in tasks if task not in late]
 
     def _leave(self, message: Message, named: Notice) -> None:

@@ -126,9 +126,9 @@ class Cluster:
         self._database.signals.on(topics.DUE, alarm.look)
         self.nodes.reborn.append(self._doubt)
         self.nodes.quiet.append(lambda _: self._doubt())
-        feed = Feed(self._database, reader, dispatchers.values(), self.now, self._is_alone)
+        feed = Feed(self._database, reader, dispatchers.values(), self.now, self.is_alone)
         out = {name: way.outstanding for name, way in self.ways.items()}
-        watch = Watch(reader, out, turnover.elsewhere, self._is_alone)
+        watch = Watch(reader, out, turnover.elsewhere, self.is_alone)
         return [Duty(feed.start, feed.stop), Duty(watch.start, watch.stop)]
 
     async def start(self) -> None:
@@ -179,7 +179,8 @@ class Cluster:
             queue.name, claims.credit, lambda: claims.arrived, queue.channel.depth, claims.resubscribe
         )
 
-    def _is_alone(self) -> bool:
+    def is_alone(self) -> bool:
+        """Whether there is no other node, as far as this one knows."""
         return len(self.nodes.alive) < 2
 
     def _doubt(self) -> None:

@@ -93,6 +93,10 @@ class RowsBook:
 
         if messages:
             await self._database.write(call)
+        for message in messages:
+            entry = self._outstanding.entries.get(message.key)
+            if entry is not None and entry.here:  # of what others give back the rows tell
+                self._outstanding.unclaim(entry)
 
     def ended(self, message: TaskMessage) -> None:
         """Do nothing: its row says so, and whoever leads looks there."""

@@ -7,15 +7,19 @@ from typing import Any
 from sqlalchemy import Insert, Select, Update, bindparam, insert, null, select
 
 from taskmill.tasks.lifecycle import Status
-from taskmill.tasks.rows.schema import attempt, node, task
+from taskmill.tasks.rows.schema import attempt, claim, node, task
 from taskmill.tasks.rows.statements import DISPATCHABLE, code
 from taskmill.tasks.rows.steps import step
 
 # Tasks that a node has: claimed, or running. An index holds just these.
 _held = (task.c.node.is_not(None), task.c.status.in_([code(Status.QUEUED), code(Status.RUNNING)]))
 
-# The nodes that have tasks, and are not, or no longer, among the nodes.
-MISSING: Select[Any] = select(task.c.node).where(*_held, task.c.node.not_in(select(node.c.id))).distinct()
+# The nodes that have tasks, and are not, or no longer, among the nodes; workers outside have claims instead.
+MISSING: Select[Any] = (
+    select(task.c.node)
+    .where(*_held, task.c.node.not_in(select(node.c.id)), task.c.node.not_in(select(claim.c.id)))
+    .distinct()
+)
 
 # What a node has, after an id: each with its status, and when its attempt began. Parameters: node, id, limit.
 HELD: Select[Any] = (

@@ -15,4 +15,8 @@ DUE: Final = "due"  # a node that put a task off -> the leader's alarm
 CANCEL: Final = "cancel"  # a node that cancelled tasks -> all look whether they run one of them
 PAUSE: Final = "pause"  # a node that paused or resumed a queue -> all mirror the table of pauses
 SCHEDULES: Final = "schedules"  # a node that changed a schedule -> the leader's scheduler
+AWAITED: Final = (
+    "awaited"  # a node where somebody waits for tasks to end -> all tell when theirs do, for some seconds
+)
+ENDED: Final = "ended"  # a node whose tasks have ended, where that was asked -> those who asked look
 LEADER: Final = "leader"  # a leader that leaves -> all others try to lead

@@ -177,6 +177,31 @@ class Dispatcher(Window):
             self.fill()
         return batch
 
+    def draw_of(self, actions: frozenset[str], limit: int) -> tuple[Sequence[TaskMessage], int]:
+        """Take the best tasks of some actions, as :meth:`draw` does; tell how many others were passed over.
+
+        They are looked for among what is in memory.
+        """
+        batch: list[TaskMessage] = []
+        others = []
+        while not self.paused and not self._stopped and len(batch) < limit:
+            message = self._pop()
+            if message is None:
+                break
+            if message.name not in actions:
+                others.append(message)
+            elif self._may_start(message):
+                batch.append(message)
+        for message in reversed(others):
+            if message.place is None:
+                self._plain.appendleft(message)
+                self._plain_bytes += len(message.body)
+            else:
+                self._ranked.push(message)
+        if len(batch) < limit:
+            self.fill()
+        return batch, len(others)
+
     async def stop(self) -> None:
         """Dispatch no more."""
         self._stopped = True

@@ -29,7 +29,7 @@ class Making:
         unknown: set[str] = set()
         for row in rows:
             registered = self._catalog.find(row[1]) or self._others
-            if registered is None:
+            if registered is None or not registered.waits_in(row[5]):
                 unknown.add(row[1])
             else:
                 messages.append(from_row(row, registered, suspect=suspect, first=first))

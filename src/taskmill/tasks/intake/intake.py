@@ -24,6 +24,8 @@ from taskmill.tasks.intake.placing import NewTask, Placing
 from taskmill.tasks.intake.submission import Submission, read_submission
 from taskmill.tasks.message import TaskMessage
 from taskmill.tasks.rows.store import Store
+from taskmill.tasks.waiting.submitting import patient
+from taskmill.tasks.waiting.waiters import Waiters
 
 S = TypeVar("S", once.Submitted, once.Submitted | None)
 
@@ -35,6 +37,8 @@ WaitingFull = tuple[Exchange, NewTask]
 
 class Intake:
     """Accepts tasks: stores them, answers, and hands them to the dispatcher of their queue."""
+
+    waiters: Waiters
 
     def __init__(
         self,
@@ -68,18 +72,21 @@ class Intake:
 
     def submit(self, exchange: Exchange) -> None:
         """Answer ``POST /tasks``: 202 once the task's row is flushed to disk, and not before."""
-        media_type, key = JSON, None
+        media_type, key, prefer = JSON, None, None
         for name, value in exchange.headers:
             if name == b"content-type":
                 media_type = value
             elif name == b"idempotency-key":
                 key = value
+            elif name == b"prefer":
+                prefer = value if prefer is None else prefer + b"," + value
         if media_type != JSON and not _is_json(media_type):
             exchange.refuse(415, "Send the task as JSON, with `Content-Type: application/json`.")
             return
         if self._backlog.full or self._store.overloaded():
             self._refuse(exchange)
             return
+        exchange = exchange if prefer is None else patient(exchange, prefer, self.waiters)
         try:
             submission, registered, decoded = read_submission(exchange.body, self._catalog)
             if key is None and registered.plain and not isinstance(submission, Submission):

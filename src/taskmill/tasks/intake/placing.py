@@ -46,6 +46,11 @@ class Placing:
         queue = submission.queue or registered.action.options.queue or self._queue
         if queue not in self._queues:
             raise _no_queue(queue, self._queues)
+        if not registered.waits_in(queue):
+            raise BadRequest(
+                f"Leave `queue` out: workers outside serve the action, in queue {registered.action.options.queue}.",
+                [FieldError("queue", "not the queue of its action")],
+            )
         return queue
 
     def place(

@@ -106,7 +106,7 @@ def read_submission(body: bytes, catalog: Catalog) -> tuple[PlainSubmission, Reg
         decoded = registered.action.decode(submission.data)
         data = bytes(submission.data)
         _check_keys(body, data, given=submission.data is not _NO_DATA)
-        _check_depth(data)
+        check_depth(data)
     except msgspec.MsgspecError as error:
         raise _bad(error, "data") from None
     except (RecursionError, ValueError) as error:
@@ -139,7 +139,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check_depth(data: bytes) -> None:
+def check_depth(data: bytes) -> None:
     """Raise RecursionError for valid JSON that is nested too deeply. Few brackets cannot be, wherever they stand."""
     if len(data) > DEPTH_LIMIT and data.count(b"[") + data.count(b"{") > DEPTH_LIMIT:
         brackets = _STRING.sub(b"", data).translate(None, _NO_BRACKETS)

@@ -9,14 +9,16 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from taskmill.http import Answer, Link, means
 from taskmill.tasks.lifecycle import Status
-from taskmill.tasks.model import Id, StatusWord
+from taskmill.tasks.model import Id, StatusWord, TaskDetails
 
 TASKS, ACTIONS, QUEUES, SCHEDULES = "Tasks", "Actions", "Queues", "Schedules"
+WORKERS = "Workers"
 HEALTH, ABOUT = "Health", "About"
 TAGS = {
     TASKS: "Submit tasks, watch them, cancel them, run them again.",
     ACTIONS: "What can be submitted.",
     QUEUES: "How much waits, and for whom; pause and resume.",
+    WORKERS: "For workers in any language: claim tasks, keep them, say how they ended.",
     SCHEDULES: "Tasks that are submitted by the clock.",
     HEALTH: "For load balancers and supervisors.",
     ABOUT: "This description.",
@@ -37,6 +39,17 @@ IDEMPOTENCY_KEY = Annotated[
     str,
     Meta(pattern="^[!-~]([ -~]{0,253}[!-~])?$"),
     means("The same key and body within 24 hours are one task; the same key with another body is refused."),
+]
+PREFER = Annotated[
+    str,
+    means(
+        "`wait=10` (RFC 7240): hold the answer for so many seconds, 60 at most, to have the task itself once it ends. "
+        "What else stands there is left aside."
+    ),
+]
+APPLIED = Annotated[
+    str,
+    means("For how long the answer was held at most; only where that was asked.", pattern="^wait=[0-9]+$"),
 ]
 LOCATION = Annotated[str, means("The path of the task.", format="uri-reference")]
 REPLAYED = Annotated[str, means("That the idempotency key was known: no task was stored.", enum=["true"])]
@@ -95,7 +108,13 @@ def by_schedule(name: str) -> tuple[Link, ...]:
 SUBMITTED = Answer(
     "The task is stored, and flushed to disk.",
     Submitted,
-    headers={"Location": LOCATION, "Idempotency-Replayed": REPLAYED},
+    headers={"Location": LOCATION, "Idempotency-Replayed": REPLAYED, "Preference-Applied": APPLIED},
     links=by_id("$response.body#/id"),
     example={"id": "01981a3e-77d0-7c4f-8f04-0a5c2f9f6a11", "status": "queued"},
+)
+ENDED = Answer(
+    "The task has ended, within the time that `Prefer` had for it.",
+    TaskDetails,
+    headers=SUBMITTED.headers,
+    links=by_id("$response.body#/id"),
 )

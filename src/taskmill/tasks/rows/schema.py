@@ -93,6 +93,17 @@ lease = Table(
     Column("expires_at", BigInteger, nullable=False),  # by the clock of the database
 )
 
+# What workers outside have claimed at once: each task's row has the claim's id in `node`.
+claim = Table(
+    "claim",
+    _metadata,
+    Column("id", LargeBinary(16), primary_key=True),  # the lease
+    Column("worker", Text, nullable=False),
+    Column("term", BigInteger, nullable=False),  # milliseconds for which it holds after each heartbeat
+    Column("expires_at", BigInteger, nullable=False),  # by the clock of the database
+    Column("ends_at", BigInteger),  # the end of its tasks' timeout; no heartbeat reaches beyond it
+)
+
 COMPONENT = "tasks"
 
 MIGRATIONS = (
@@ -105,6 +116,15 @@ MIGRATIONS = (
             "sqlite": schema_sqlite.NODES,
             "postgresql": schema_postgres.TASKS,
             "mysql": schema_mysql.TASKS,
+        },
+    ),
+    Migration(
+        4,
+        "claims",
+        {
+            "sqlite": schema_sqlite.CLAIMS,
+            "postgresql": schema_postgres.CLAIMS,
+            "mysql": schema_mysql.CLAIMS,
         },
     ),
 )

@@ -79,3 +79,14 @@ CREATE TABLE IF NOT EXISTS lease (
     expires_at BIGINT NOT NULL
 ) {MYSQL_TABLE};
 """
+
+CLAIMS = f"""
+CREATE TABLE IF NOT EXISTS claim (
+    id VARBINARY(16) NOT NULL PRIMARY KEY,
+    worker TEXT NOT NULL,
+    term BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    ends_at BIGINT,
+    KEY claim_expiry (expires_at)
+) {MYSQL_TABLE};
+"""

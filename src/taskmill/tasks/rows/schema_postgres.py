@@ -88,3 +88,14 @@ CREATE TABLE lease (
     expires_at bigint NOT NULL
 ) WITH (fillfactor = 50);
 """
+
+CLAIMS = """
+CREATE TABLE claim (
+    id bytea NOT NULL PRIMARY KEY,
+    worker text NOT NULL,
+    term bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    ends_at bigint
+) WITH (fillfactor = 50);
+CREATE INDEX claim_expiry ON claim (expires_at);
+"""

@@ -85,3 +85,15 @@ CREATE TABLE lease (
     expires_at INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
+
+CLAIMS = """
+CREATE TABLE claim (
+    id BLOB NOT NULL PRIMARY KEY,
+    worker TEXT NOT NULL,
+    term INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    ends_at INTEGER
+) WITHOUT ROWID;
+CREATE INDEX claim_expiry ON claim (expires_at);
+CREATE INDEX task_node ON task (node, id) WHERE node IS NOT NULL AND status = 2;
+"""

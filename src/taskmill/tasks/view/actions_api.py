@@ -13,6 +13,7 @@ from taskmill.http import Answer, Operation, parse_query
 from taskmill.tasks.actions.action import Action
 from taskmill.tasks.actions.options import OverLimit
 from taskmill.tasks.api import NoQuery
+from taskmill.tasks.external.declared import DeclaredAction
 from taskmill.tasks.openapi import words
 from taskmill.tasks.service import TaskService
 
@@ -27,7 +28,7 @@ class ShownRate(msgspec.Struct):
 class ShownOptions(msgspec.Struct, kw_only=True):
     """What an action declares of its tasks; durations are seconds. ``queue`` is null for the service's own."""
 
-    runs: Literal["inline", "loop", "process"]
+    runs: Literal["inline", "loop", "process", "outside"]
     queue: str | None
     priority: int
     max_attempts: int
@@ -73,7 +74,7 @@ def _shown(action: Action[Any, Any]) -> ShownAction:
         data=_schema(action.data_type),
         result=_result(action),
         options=ShownOptions(
-            runs="inline" if action.inline else "loop" if action.is_async else "process",
+            runs=_where(action),
             queue=options.queue or None,
             priority=options.priority,
             max_attempts=options.max_attempts,
@@ -88,8 +89,16 @@ def _shown(action: Action[Any, Any]) -> ShownAction:
     )
 
 
+def _where(action: Action[Any, Any]) -> Literal["inline", "loop", "process", "outside"]:
+    if action.served_outside:
+        return "outside"
+    return "inline" if action.inline else "loop" if action.is_async else "process"
+
+
 def _result(action: Action[Any, Any]) -> dict[str, Any]:
     """Return the schema of a task's result: a mapping as it is returned, anything else in `output`."""
+    if isinstance(action, DeclaredAction):
+        return action.result
     returned = get_type_hints(action.function, include_extras=True).get("return", Any)
     if returned is Any:
         return {}

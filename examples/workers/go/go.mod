@@ -1,0 +1,3 @@
+module example.org/thumbnails
+
+go 1.21

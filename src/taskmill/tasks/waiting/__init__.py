@@ -1,0 +1,1 @@
+"""Requests whose answer waits for a task to end."""

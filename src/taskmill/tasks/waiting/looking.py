@@ -1,0 +1,42 @@
+"""Looking at many tasks at once: what is read for those who wait."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from taskmill.sql import Database
+from taskmill.tasks.model import TaskDetails, details
+from taskmill.tasks.rows import sharing
+from taskmill.tasks.waiting import statements
+
+AT_ONCE: Final = 64  # whole tasks in one look: each may have a result of some size
+
+
+async def whole(database: Database, ids: Sequence[bytes]) -> dict[bytes, TaskDetails]:
+    """Return those of some tasks that there are, with their attempts; ``ids`` are 1 to AT_ONCE."""
+    count, values = sharing.keys(ids)
+    rows = database.bind(statements.whole(count), values)
+    attempts = database.bind(statements.attempts(count), values)
+
+    def call(connection: Any) -> dict[bytes, TaskDetails]:
+        failed: dict[bytes, list[Any]] = {}
+        found = connection.execute(*rows).fetchall()
+        for id_, *attempt in connection.execute(*attempts).fetchall():
+            failed.setdefault(bytes(id_), []).append(attempt)
+        return {(id_ := bytes(row[0])): details(row, failed.get(id_, ())) for row in found}
+
+    return await database.read(call)
+
+
+async def ended(database: Database, ids: Collection[bytes]) -> list[bytes]:
+    """Return those of any number of tasks that have ended."""
+    found: list[bytes] = []
+    left = iter(tuple(ids))
+    while some := list(islice(left, sharing.MOST)):
+        count, values = sharing.keys(some)
+        sql, arguments = database.bind(statements.ended(count), values)
+        rows = await database.read(lambda connection: connection.execute(sql, arguments).fetchall())  # noqa: B023
+        found += [bytes(id_) for (id_,) in rows]
+    return found
