@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, Text, func, insert, select, update
+from sqlalchemy import Column, Integer, MetaData, Table, Text, Update, bindparam, func, insert, select, update
 from sqlalchemy.schema import CreateTable
 from stored import Stored, until
 from stores import Place
@@ -134,6 +134,29 @@ def test_functions_query_and_execute(place: Place) -> None:
             assert rows == [{"id": 1, "text": "one"}, {"id": 2, "text": "second"}]
             async with sql.get("app:db") as db:
                 assert await db.query(select(func.count().label("n")).select_from(NOTE)) == [{"n": 3}]
+
+    asyncio.run(main())
+
+
+def test_two_statements_of_the_same_text_are_two(place: Place) -> None:
+    def renaming(other: str) -> Update:
+        """Give a note its text, unless it has the text ``other`` names: which may be the same value, or one more."""
+        unlike = NOTE.c.text != bindparam(other, type_=Text)
+        row = NOTE.c.id == bindparam("id_", type_=Integer)
+        return update(NOTE).values(text=bindparam("text_", type_=Text)).where(row, unlike)
+
+    async def main() -> None:
+        async with place.open() as database:
+            async with sql.get("app:db") as db:
+                notes = [{"id": number, "text": "old"} for number in range(3)]
+                await db.execute(CreateTable(NOTE))
+                await db.execute(insert(NOTE).values(notes))
+            same, another = database.compile(renaming("text_")), database.compile(renaming("other_"))
+            await database.writer.store(
+                [(same, [("same", 0, "same")]), (another, [("new", 1, "no"), ("new", 2, "old")])]
+            )
+            rows = await Stored(database).reader.read(select(NOTE.c.text).order_by(NOTE.c.id), {})
+            assert [text for (text,) in rows] == ["same", "new", "old"]
 
     asyncio.run(main())
 

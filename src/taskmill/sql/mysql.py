@@ -180,10 +180,8 @@ class MysqlDatabase(Database):
         await self.writer.run(lambda session: session.execute(_PROBE))
 
     def compile(self, statement: ClauseElement) -> str:
-        """Write a statement as SQL for a lane of the writer."""
-        sql = str(_compiled(statement))
-        self._engine.add(sql, statement)
-        return sql
+        """Make a statement known to the writer; return what its lanes name it by."""
+        return self._engine.add(_compiled(statement), statement)
 
     def bind(self, statement: ClauseElement, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
         """Return a statement's SQL and the values of its parameters."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pymysql.err import OperationalError
 from sqlalchemy import ClauseElement
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from taskmill.sql.errors import ONLY_READS, DatabaseError
 from taskmill.sql.mysql_batch import Batch, batch_of
@@ -55,10 +56,15 @@ class Engine:
         """Begin to hear signals, on the loop."""
         return MysqlSignals(self._dialer, listen=listen)
 
-    def add(self, sql: str, statement: ClauseElement) -> None:
-        """Make a statement known that lanes write rows by."""
-        if sql not in self._batches:
-            self._batches[sql] = batch_of(statement)
+    def add(self, compiled: SQLCompiler, statement: ClauseElement) -> str:
+        """Make a statement known that lanes write rows by; return its name.
+
+        That is its SQL with the names of its parameters: of two with the same text, only one may use a value twice.
+        """
+        name = f"{compiled} -- {', '.join(compiled.positiontup or ())}"
+        if name not in self._batches:
+            self._batches[name] = batch_of(statement)
+        return name
 
     def explain(self, error: Exception) -> Exception:
         """Tell what is to be done about an error of the driver; return any other as it is."""

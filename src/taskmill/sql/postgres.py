@@ -172,10 +172,8 @@ class PostgresDatabase(Database):
         await self.writer.run(lambda session: session.execute("SELECT pg_current_xact_id()::text"))
 
     def compile(self, statement: ClauseElement) -> str:
-        """Write a statement as SQL for a lane of the writer."""
-        sql = str(compiled(statement))
-        self._engine.add(sql, statement)
-        return sql
+        """Make a statement known to the writer; return what its lanes name it by."""
+        return self._engine.add(compiled(statement), statement)
 
     def bind(self, statement: ClauseElement, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
         """Return a statement's SQL and the values of its parameters."""

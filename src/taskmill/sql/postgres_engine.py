@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from psycopg import Connection, Error
 from psycopg.errors import ReadOnlySqlTransaction
 from sqlalchemy import ClauseElement
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from taskmill.sql.errors import ONLY_READS, DatabaseError
 from taskmill.sql.pool import Pool
@@ -53,10 +54,15 @@ class Engine:
         """Begin to hear signals, on the loop."""
         return PostgresSignals(self._dialer, listen=self._options.listen)
 
-    def add(self, sql: str, statement: ClauseElement) -> None:
-        """Make a statement known that lanes write rows by."""
-        if sql not in self._batches:
-            self._batches[sql] = batch_of(statement)
+    def add(self, compiled: SQLCompiler, statement: ClauseElement) -> str:
+        """Make a statement known that lanes write rows by; return its name.
+
+        That is its SQL with the names of its parameters: of two with the same text, only one may use a value twice.
+        """
+        name = f"{compiled} -- {', '.join(compiled.positiontup or ())}"
+        if name not in self._batches:
+            self._batches[name] = batch_of(statement)
+        return name
 
     def explain(self, error: Exception) -> Exception:
         """Tell what is to be done about an error of psycopg; return any other as it is."""
