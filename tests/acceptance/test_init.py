@@ -47,6 +47,25 @@ def test_it_makes_what_it_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert (tmp_path / "here" / "README.md").read_text().startswith("# here\n")
 
 
+@pytest.mark.parametrize("driver", ["nats", "redis", "rabbitmq", "postgresql", "memory"])
+@pytest.mark.parametrize("database", ["postgresql", "mysql", "sqlite"])
+def test_it_may_begin_with_servers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str, driver: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"{database}://me@localhost/tasks")
+    result = init(str(tmp_path), "--database", database, "--driver", driver)
+    if driver == "postgresql" != database:
+        assert (result.exit_code, files(tmp_path)) == (2, [])
+        assert "add `--database postgresql`" in result.stderr
+        return
+    kinds = {entry.id.partition(":")[2]: entry.kind for entry in application.read(tmp_path).entries.values()}
+    assert kinds["db"] == "db.sql." + {"postgresql": "postgres"}.get(database, database)
+    names = {"rabbitmq": "amqp", "postgresql": "postgres"}
+    assert kinds["queue_driver"] == "queue.driver." + names.get(driver, driver)
+    assert ("pip install" in result.stdout) is (database != "sqlite" or driver != "memory")
+    assert ("DATABASE_URL" in (tmp_path / "README.md").read_text()) is (database != "sqlite")
+
+
 @pytest.mark.parametrize("there", ["actions.py", "api/_index.yaml"])
 def test_it_overwrites_nothing(tmp_path: Path, there: str) -> None:
     path = tmp_path / there

@@ -18,6 +18,7 @@ from taskmill.cli import roles
 from taskmill.cli.application import read
 from taskmill.cli.only import Only
 from taskmill.cli.root import wrong
+from taskmill.cli.systemd import notify
 from taskmill.http import HttpService
 from taskmill.registry import Registry
 from taskmill.supervisor import Replacement, State, Supervisor, SupervisorError
@@ -69,6 +70,7 @@ async def _serve(registry: Registry, data: Path, began: float) -> int:
             return 0 if stop.is_set() else 1
         if replacement is None:
             _greet(registry, supervisor, data, time.monotonic() - began)
+            notify("READY=1\nSTATUS=serving")
         else:
             replacement.held = time.monotonic() - began
             logger.info("%s; nobody was served for %.2f s", _came_to(replacement), replacement.held)
@@ -98,6 +100,7 @@ def _heed_signals(stop: asyncio.Event) -> None:
             logger.warning("stopping at once")
             os._exit(1)
         logger.info("stopping: finishing what runs (once more to stop at once)")
+        notify("STOPPING=1\nSTATUS=finishing what runs")
         stop.set()
 
     loop = asyncio.get_running_loop()
