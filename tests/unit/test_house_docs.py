@@ -81,6 +81,13 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in [re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in headings]
 
 
+def test_the_site_shows_each_page() -> None:
+    named = re.findall(r"([\w/-]+\.md)\b", (ROOT / "mkdocs.yml").read_text())
+    assert sorted(named) == sorted(
+        str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")
+    )
+
+
 @every_page
 def test_commands_exist(page: Path) -> None:
     text = page.read_text()
