@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from taskmill.http import HttpEndpoint, HttpRouter, HttpService
+from taskmill.http.auth.keys import ApiKeys
 from taskmill.process.function import PythonFunction
 from taskmill.process.host import ProcessHost
 from taskmill.process.python_process import PythonProcess
@@ -46,6 +47,7 @@ KINDS: Final[Mapping[str, type[Component]]] = {
         HttpService,
         HttpRouter,
         HttpEndpoint,
+        ApiKeys,
         ProcessHost,
         PythonProcess,
         ProcessService,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from taskmill.http import HttpEndpoint, HttpRouter, HttpService, Served, describe_server
+from taskmill.http import HttpEndpoint, HttpRouter, HttpService, Served, describe_server, scope_of
 from taskmill.process.source import load_attribute
 from taskmill.registry import Entry, Registry
 from taskmill.tasks.actions.catalog import Catalog
@@ -56,7 +56,14 @@ def _served(registry: Registry, server: str) -> Iterator[Served]:
             function = registry.entries[endpoint.config.func]
             loaded = load_attribute(function.config.source, function.config.method, function.directory)
             path = router.config.prefix + endpoint.config.path
-            yield Served(endpoint.id, endpoint.config.method, path, loaded)
+            scope = endpoint.config.scope or scope_of(loaded) if _guarded(registry, router) else None
+            yield Served(endpoint.id, endpoint.config.method, path, loaded, scope)
+
+
+def _guarded(registry: Registry, router: Entry[Any]) -> bool:
+    named = router.config.middleware
+    pieces = [named] if isinstance(named, str) else named
+    return any(registry.entries[id_].kind.startswith("http.auth.") for id_ in pieces)
 
 
 def _of_kind(registry: Registry, kind: str) -> Sequence[Entry[Any]]:

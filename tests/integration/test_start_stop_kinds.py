@@ -9,6 +9,7 @@ import pytest
 from support import eventually
 
 from taskmill.application import KINDS, read, supervise
+from taskmill.http.auth import key_file
 from taskmill.registry import Registry
 from taskmill.supervisor import Context, Supervisor, SupervisorError
 
@@ -37,7 +38,8 @@ entries:
   - {name: process_task, kind: function.python, source: taskmill.tasks.api, method: process_task, needs: {tasks: tasks}}
   - {name: consumer, kind: queue.consumer, queue: tasks_queue, func: process_task}
   - {name: gateway, kind: http.service, addr: "127.0.0.1:0"}
-  - {name: router, kind: http.router, meta: {server: gateway}}
+  - {name: keys, kind: http.auth.keys}
+  - {name: router, kind: http.router, meta: {server: gateway}, middleware: keys}
   - {name: healthz, kind: function.python, source: taskmill.tasks.api, method: healthz}
   - {name: route, kind: http.endpoint, meta: {router: router}, path: /healthz, func: healthz}
 """
@@ -48,6 +50,7 @@ ACTIONS = "from taskmill import action\n\n@action\ndef shout(text: str) -> str:\
 def registry(tmp_path: Path) -> Registry:
     (tmp_path / "_index.yaml").write_text(INDEX)
     (tmp_path / "actions.py").write_text(ACTIONS)
+    key_file.create(tmp_path / "data" / "keys.json", "test", ["admin"])
     return read(tmp_path)
 
 

@@ -97,7 +97,10 @@ def test_commands_exist(page: Path) -> None:
     command = get_command(cli.app)
     assert isinstance(command, typer.core.TyperGroup)
     for name, rest in re.findall(r"(?:^|`|/)taskmill ([a-z]+)([^`\n]*)", text, re.M):
-        options = {option for parameter in command.commands[name].params for option in parameter.opts}
+        meant = command.commands[name]
+        if isinstance(meant, typer.core.TyperGroup) and rest.split() and rest.split()[0] in meant.commands:
+            meant = meant.commands[rest.split()[0]]
+        options = {option for parameter in meant.params for option in parameter.opts}
         assert set(re.findall(r"(?<!\S)--?[a-z-]+", rest)) <= options
 
 

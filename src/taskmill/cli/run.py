@@ -26,6 +26,10 @@ def run(
             help="`http`: take tasks in, run none. `workers`: run them; with `--addr` a server answers probes alone."
         ),
     ] = None,
+    insecure: Annotated[
+        bool,
+        typer.Option("--insecure", help="Listen beyond this machine, although anybody may ask anything."),
+    ] = False,
     override: Overrides = [],  # noqa: B006 - typer reads the default and never changes it
     log_format: Annotated[
         LogFormat, typer.Option(help="Lines for people, or JSON for programs.")
@@ -43,4 +47,4 @@ def run(
     configure(log_format, log_level)
     from taskmill.cli import serving  # noqa: PLC0415 - slow to import, and for this command alone
 
-    sys.exit(serving.run(directory, addr, data, only, override, began))
+    sys.exit(serving.run(directory, addr, data, only, override, began, insecure=insecure))

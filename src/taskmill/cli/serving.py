@@ -26,9 +26,20 @@ from taskmill.supervisor import Replacement, State, Supervisor, SupervisorError
 logger = logging.getLogger("taskmill")
 
 
-def run(directory: Path, addr: str, data: Path, only: Only | None, overrides: list[str], began: float) -> int:
+def run(
+    directory: Path,
+    addr: str,
+    data: Path,
+    only: Only | None,
+    overrides: list[str],
+    began: float,
+    *,
+    insecure: bool = False,
+) -> int:
     """Run an application to its end; return the exit code. ``began`` is the monotonic time of the command's start."""
     given = [*_addresses(directory, overrides, addr), *overrides]
+    if insecure:
+        given = [*(f"{server}:insecure=true" for server in _servers(directory, overrides)), *given]
     registry = read(directory, given)
     asked = [*roles.asked(registry, only), *given]
     registry = read(directory, asked) if only is not None else registry
@@ -41,12 +52,15 @@ def _addresses(directory: Path, overrides: list[str], addr: str) -> list[str]:
     """Turn ``--addr`` into an override of the one server there is."""
     if not addr:
         return []
-    servers = [
-        entry.id for entry in read(directory, overrides).entries.values() if entry.kind == HttpService.kind
-    ]
+    servers = _servers(directory, overrides)
     if len(servers) != 1:
         wrong(f"--addr needs exactly one http.service; here are {', '.join(servers) or 'none'}: use `-o`")
     return [f"{servers[0]}:addr={addr}"]
+
+
+def _servers(directory: Path, overrides: list[str]) -> list[str]:
+    entries = read(directory, overrides).entries.values()
+    return [entry.id for entry in entries if entry.kind == HttpService.kind]
 
 
 def _loop_run(registry: Registry, data: Path, began: float) -> int:

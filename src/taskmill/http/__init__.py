@@ -1,21 +1,24 @@
 """HTTP: servers, routers and endpoints declared as entries."""
 
+from taskmill.http.auth.caller import Caller
 from taskmill.http.body import parse_body
 from taskmill.http.endpoint import HttpEndpoint
 from taskmill.http.exchange import JSON, Exchange, direct
 from taskmill.http.openapi import document, types_of
 from taskmill.http.openapi_api import answer_openapi, describe_server
 from taskmill.http.openapi_schemas import Schemas
-from taskmill.http.operation import Answer, Link, Operation, Served, means
+from taskmill.http.operation import Answer, Link, Operation, Served, means, scope_of
 from taskmill.http.problem import BadRequest, FieldError, problem
 from taskmill.http.query import parse_query
 from taskmill.http.router import HttpRouter
+from taskmill.http.routing import caller_of
 from taskmill.http.service import HttpService
 
 __all__ = [
     "JSON",
     "Answer",
     "BadRequest",
+    "Caller",
     "Exchange",
     "FieldError",
     "HttpEndpoint",
@@ -26,6 +29,7 @@ __all__ = [
     "Schemas",
     "Served",
     "answer_openapi",
+    "caller_of",
     "describe_server",
     "direct",
     "document",
@@ -33,5 +37,6 @@ __all__ = [
     "parse_body",
     "parse_query",
     "problem",
+    "scope_of",
     "types_of",
 ]

@@ -7,7 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkabl
 
 from msgspec import Meta, Struct
 
+from taskmill.http.auth.caller import Needed
 from taskmill.http.exchange import is_direct
+from taskmill.http.operation import operation_of
 from taskmill.http.router import HttpRouter
 from taskmill.http.routing import Route, from_direct, from_function
 from taskmill.registry import Entry, EntryConfig, reference
@@ -51,6 +53,13 @@ class EndpointConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
             "function reads `request.stream()`."
         ),
     ] = None
+    scope: Annotated[
+        Needed | None,
+        Meta(
+            description="What a caller must have where the router tells callers apart; `public` for anybody. By "
+            "default what the function says, or else `admin`."
+        ),
+    ] = None
 
 
 class HttpEndpoint:
@@ -73,9 +82,11 @@ class HttpEndpoint:
             handler, direct = from_direct(function.call), function.call
         else:
             handler, direct = from_function(function.invoke), None
-        router.route(
-            Route(config.method, config.path, handler, direct, config.max_body, self.id, function.call)
-        )
+        said = operation_of(function.call)
+        route = Route(config.method, config.path, handler, direct, config.max_body, self.id, function.call)
+        if said is not None:
+            route = route._replace(scope=said.scope, for_limited=said.for_limited)
+        router.route(route if config.scope is None else route._replace(scope=config.scope))
 
     async def stop(self) -> None:
         """Nothing to let go of."""

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskmill.http.problem import MEDIA_TYPE, FieldError, problem
+
+if TYPE_CHECKING:
+    from taskmill.http.auth.caller import Caller
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,10 +38,18 @@ class Exchange:
 
     ``headers`` are pairs of bytes, names in lower case; ``body`` is the whole body. Where the route's path has a
     parameter, ``path_params`` holds it by name, and ``query`` what follows the question mark, which the handler
-    reads itself. Without one they are not there, and no query is taken.
+    reads itself. Without one they are not there, and no query is taken. ``caller`` is who asks, None where callers
+    are not told apart.
     """
 
     __slots__ = ("body", "headers", "path_params", "query")
+
+    caller: Caller | None = None
+
+    @property
+    def client(self) -> str:
+        """The address of who asks; empty where it is not known."""
+        return ""
 
     headers: list[tuple[bytes, bytes]]
     body: bytes

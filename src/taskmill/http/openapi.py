@@ -33,6 +33,15 @@ _ANY: Mapping[int, str] = {
 _ANY_WITH_BODY: Mapping[int, str] = {413: "The body is too long; the connection is closed."}
 _ANY_WITH_JSON: Mapping[int, str] = {415: "The `Content-Type` is not JSON."}
 _COMMON = {**_ANY, **_ANY_WITH_BODY, **_ANY_WITH_JSON}
+_GUARDED: Mapping[int, str] = {
+    401: "No key came with the request, or none that is known.",
+    403: "The key does not have the scope that this takes, or not for this queue or action.",
+}
+_KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key, or a token: `Authorization: Bearer …`.",
+}
 
 
 def document(
@@ -54,6 +63,8 @@ def document(
         item[served.method.lower()] = _operation(served, names, schemas)
     texts = tags or {}
     used = {served.operation.tag for served in endpoints if served.operation is not None}
+    guarded = any(served.scope is not None for served in endpoints)
+    common = {**_COMMON, **_GUARDED} if guarded else _COMMON
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": description},
@@ -63,7 +74,8 @@ def document(
         "paths": paths,
         "components": {
             "schemas": schemas.components,
-            "responses": {_response_name(status): _problem(status, text) for status, text in _COMMON.items()},
+            "responses": {_response_name(status): _problem(status, text) for status, text in common.items()},
+            **({"securitySchemes": {"key": _KEY}} if guarded else {}),
         },
     }
 
@@ -81,8 +93,9 @@ def types_of(endpoints: Iterable[Served]) -> Iterator[Any]:
 def _operation(served: Served, names: Mapping[str, str], schemas: Schemas) -> dict[str, Any]:
     said = served.operation or _unsaid(served)
     operation: dict[str, Any] = {"operationId": names[served.id], "summary": said.summary}
-    if said.description:
-        operation["description"] = said.description
+    scope = f"Takes the scope `{served.scope}`." if served.scope not in (None, "public") else ""
+    if said.description or scope:
+        operation["description"] = "\n\n".join(filter(None, (said.description, scope)))
     if said.tag:
         operation["tags"] = [said.tag]
     if parameters := list(_parameters(served, said, schemas)):
@@ -95,6 +108,8 @@ def _operation(served: Served, names: Mapping[str, str], schemas: Schemas) -> di
                 **{name: {"schema": schemas.of(type_)} for name, type_ in said.other_bodies.items()},
             },
         }
+    if served.scope not in (None, "public"):
+        operation["security"] = [{"key": []}]
     operation["responses"] = {
         **{str(status): _answer(answer, names, schemas) for status, answer in said.answers.items()},
         **{str(status): response for status, response in sorted(_problems(served, said).items())},
@@ -183,6 +198,8 @@ def _problems(served: Served, said: Operation) -> dict[int, dict[str, Any]]:
         common |= _ANY_WITH_BODY
     if said.body is not None:
         common |= _ANY_WITH_JSON
+    if served.scope not in (None, "public"):
+        common |= _GUARDED
     return {
         **{status: {"$ref": f"#/components/responses/{_response_name(status)}"} for status in common},
         **{status: _problem(status, text) for status, text in said.problems.items()},

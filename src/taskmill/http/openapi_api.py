@@ -21,7 +21,10 @@ class _NoQuery(msgspec.Struct):
     """No parameters."""
 
 
-@Operation("The OpenAPI document", "About", answers={200: Answer("OpenAPI 3.1.", dict[str, Any])})
+@Operation(
+    "The OpenAPI document", "About", scope="observe", for_limited=True,
+    answers={200: Answer("OpenAPI 3.1.", dict[str, Any])},
+)  # fmt: skip
 async def openapi(request: Request) -> Response:
     """``GET /openapi.json``: the endpoints of the server that is asked."""
     return answer_openapi(request, describe_server)

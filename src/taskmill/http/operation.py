@@ -18,6 +18,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from taskmill.http.auth.caller import Needed
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__taskmill_operation__"
@@ -64,7 +66,8 @@ class Operation:
     ``query`` and ``body`` are the structs that read them; ``body_optional`` says that no body is taken as an empty
     object, and ``other_bodies`` are types of bodies that are not JSON, by their media types. ``path`` and ``headers``
     are types by name. ``examples`` are bodies by a name of a word or two. ``problems`` are texts by status, beside
-    those that any request can meet.
+    those that any request can meet. ``scope`` is what a caller must have where callers are told apart; ``for_limited``
+    says that the function heeds which queues and actions a caller is limited to. Without it such callers are refused.
     """
 
     summary: str
@@ -80,6 +83,8 @@ class Operation:
     examples: Mapping[str, Any] = field(default_factory=dict)
     answers: Mapping[int, Answer] = field(default_factory=dict)
     problems: Mapping[int, str] = field(default_factory=dict)
+    scope: Needed = "admin"
+    for_limited: bool = False
 
     def __call__(self, function: F) -> F:
         """Say it of a function."""
@@ -94,6 +99,7 @@ class Served(NamedTuple):
     method: str
     path: str
     function: Callable[..., Any]
+    scope: Needed | None = None  # of a server that tells callers apart
 
     @property
     def plain(self) -> Callable[..., Any]:
@@ -104,5 +110,16 @@ class Served(NamedTuple):
     @property
     def operation(self) -> Operation | None:
         """What the function says of itself, if it does."""
-        found: Operation | None = getattr(self.plain, _MARK, None)
-        return found
+        return operation_of(self.function)
+
+
+def scope_of(function: Callable[..., Any]) -> Needed:
+    """Return what a function says that its callers must have: `admin` where it says nothing."""
+    said = operation_of(function)
+    return "admin" if said is None else said.scope
+
+
+def operation_of(function: Callable[..., Any]) -> Operation | None:
+    """Return what a function says of itself, also behind ``functools.partial``."""
+    found: Operation | None = getattr(getattr(function, "func", function), _MARK, None)
+    return found

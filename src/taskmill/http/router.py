@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
+from taskmill.http.middleware.incoming import Middleware
+from taskmill.http.middleware.stack import Stack
 from taskmill.http.routing import Route
 from taskmill.http.service import HttpService
 from taskmill.registry import Entry, EntryConfig, reference
 from taskmill.supervisor import Context
+
+Piece = Annotated[str, reference("http.auth.*", "http.middleware.*")]
 
 
 class RouterMeta(Struct, kw_only=True):
@@ -23,6 +27,10 @@ class RouterConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
 
     meta: Annotated[RouterMeta, Meta(description="Where the router belongs.")]
     prefix: Annotated[str, Meta(pattern=r"^(/.*[^/])?$", description="Before each endpoint's path.")] = ""
+    middleware: Annotated[
+        list[Piece] | Piece,
+        Meta(description="What stands before the endpoints, in the order in which it sees a request."),
+    ] = field(default_factory=list)
 
 
 class HttpRouter:
@@ -43,8 +51,13 @@ class HttpRouter:
     async def start(self) -> None:
         """Hand the endpoints on to the server, which starts after."""
         service = self._context.get(self._config.meta.server, HttpService)
-        for route in self._routes:
-            service.route(route._replace(path=self._config.prefix + route.path))
+        named = self._config.middleware
+        pieces = [
+            self._context.get(id_, Middleware) for id_ in ([named] if isinstance(named, str) else named)
+        ]
+        routes = [route._replace(path=self._config.prefix + route.path) for route in self._routes]
+        for route in Stack(pieces).around(routes):
+            service.route(route)
 
     async def stop(self) -> None:
         """Nothing to let go of."""

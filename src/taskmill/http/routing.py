@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from taskmill.http.auth.caller import Caller, Needed
 from taskmill.http.exchange import JSON, Exchange
 from taskmill.http.query import parse_query
 
@@ -23,7 +24,8 @@ class Route(NamedTuple):
 
     ``direct`` is the short way to the same handler, where it has one; ``max_body`` is the longest body in bytes, 0 for
     any, None for what the server takes. ``id`` and ``function`` are the endpoint's, for those
-    who describe it.
+    who describe it. ``scope`` is what a caller must have where callers are told apart, which ``guarded`` says;
+    ``for_limited`` that it heeds which queues and actions one is limited to.
     """
 
     method: str
@@ -33,6 +35,14 @@ class Route(NamedTuple):
     max_body: int | None = None
     id: str = ""
     function: Callable[..., Any] | None = None
+    scope: Needed = "admin"
+    for_limited: bool = False
+    guarded: bool = False
+
+    @property
+    def parameters(self) -> bool:
+        """Whether the path has any."""
+        return "{" in self.path
 
 
 class MethodTable:
@@ -72,20 +82,32 @@ def from_function(invoke: Callable[[Request], Awaitable[object]]) -> ASGIHandler
 
 
 class _AsgiExchange(Exchange):
-    __slots__ = ("answer",)
+    __slots__ = ("_client", "answer", "caller")
 
     def __init__(self, request: Request, body: bytes) -> None:
         self.headers = request.headers.raw
         self.body = body
         self.path_params = request.path_params
         self.query = request.scope["query_string"]
+        self.caller = caller_of(request)
+        self._client = request.client.host if request.client else ""
         self.answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+    @property
+    def client(self) -> str:
+        return self._client
 
     def reply(self, status: int, body: bytes, media_type: bytes = JSON, headers: bytes = b"") -> None:
         if not self.answer.done():  # the client may have gone, and its request been cancelled
             lines = headers.decode().splitlines()
             plain = {name: value for name, _, value in (line.partition(": ") for line in lines)}
             self.answer.set_result(Response(body, status, plain, media_type.decode()))
+
+
+def caller_of(request: Request) -> Caller | None:
+    """Return who has asked; None where callers are not told apart."""
+    caller: Caller | None = request.scope.get("taskmill.caller")
+    return caller
 
 
 class _NoQuery(msgspec.Struct):

@@ -12,21 +12,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from email.utils import formatdate
+from ipaddress import ip_address
 from typing import Annotated, Any, ClassVar, cast
 
 import uvicorn
 from msgspec import Meta, Struct
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
 from taskmill.http.connection import Connection
 from taskmill.http.exchange import Exchange
 from taskmill.http.heads import Heads
+from taskmill.http.mistakes import HANDLERS
 from taskmill.http.operation import Served
-from taskmill.http.problem import MEDIA_TYPE, BadRequest, problem
 from taskmill.http.routing import MethodTable, Route
 from taskmill.registry import Entry, EntryConfig, Mistake
 from taskmill.supervisor import Context, SupervisorError
@@ -67,6 +65,13 @@ class ServiceConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
     ]
     limits: Annotated[Limits, Meta(description="What a client may send and hold.")] = Limits()
     timeouts: Annotated[Timeouts, Meta(description="How long a client may take.")] = Timeouts()
+    insecure: Annotated[
+        bool,
+        Meta(
+            description="Listen beyond this machine although routers let anybody in, such as where a proxy before it "
+            "does not. `taskmill run --insecure` sets it."
+        ),
+    ] = False
 
 
 class HttpService:
@@ -92,6 +97,7 @@ class HttpService:
         self._context = context
         self._paths: dict[str, MethodTable] = {}
         self._served: list[Served] = []
+        self._unguarded: list[str] = []  # paths
         self._listening: socket.socket | None = None
         self._server: uvicorn.Server | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -112,7 +118,10 @@ class HttpService:
             raise SupervisorError(f"`{route.method} {route.path}` is served by two endpoints")
         table.handlers[route.method] = route.handler
         if route.function is not None:
-            self._served.append(Served(route.id, route.method, route.path, route.function))
+            scope = route.scope if route.guarded else None
+            self._served.append(Served(route.id, route.method, route.path, route.function, scope))
+        if not route.guarded and route.scope != "public":
+            self._unguarded.append(route.path)
         place = route.method.encode(), route.path.encode()
         if route.direct is not None and "{" not in route.path:
             self.direct[place] = route.direct
@@ -146,11 +155,8 @@ class HttpService:
         self.max_connections = min(self.max_connections, _descriptors() - SPARE_DESCRIPTORS)
         app = Starlette(
             routes=[StarletteRoute(path, self._paths[path]) for path in sorted(self._paths, key=_parameters)],
-            exception_handlers={
-                HTTPException: cast(Any, _http_error), BadRequest: cast(Any, _bad_request),
-                ClientDisconnect: _gone, 500: _server_error,
-            },
-        )  # fmt: skip
+            exception_handlers=HANDLERS,
+        )
         app.router.redirect_slashes = False  # to wherever the Host header says
         app.state.served = self._served
         app.state.closing = self.closing
@@ -165,6 +171,7 @@ class HttpService:
         server = uvicorn.Server(config)
         server.lifespan = config.lifespan_class(config)
         listening = self._inherited() or _listen(self._config.addr)
+        self._check_open(listening)
         self._listening = listening
         self.port = listening.getsockname()[1]
         await self._tick(server)
@@ -196,6 +203,19 @@ class HttpService:
         self._sweeper.cancel()
         for connection in list(server.server_state.connections):
             connection.transport.abort()
+
+    def _check_open(self, listening: socket.socket) -> None:
+        """Refuse to serve the network what anybody may ask for, unless that is wanted."""
+        host = listening.getsockname()[0]
+        if not self._unguarded or ip_address(host.partition("%")[0]).is_loopback:
+            return
+        if not self._config.insecure:
+            listening.close()
+            raise SupervisorError(
+                f"{self._config.addr} can be reached from other machines, and {self._unguarded[0]} takes anyone: name "
+                "an `http.auth.keys` entry in the router's `middleware`, or say `--insecure`"
+            )
+        logger.warning("%s: whoever reaches %s may do anything", self.id, self._config.addr)
 
     def _inherited(self) -> socket.socket | None:
         """Return the socket of the server before this one in the same process, if it has handed it over."""
@@ -246,30 +266,3 @@ def _descriptors() -> int:
 def _parameters(path: str) -> list[bool]:
     """Order paths so that `/tasks/cancel` is looked at before `/tasks/{id}`, which would take it, too."""
     return [part.startswith("{") for part in path.split("/")]
-
-
-async def _http_error(_: Request, error: HTTPException) -> Response:
-    detail = {404: "Nothing is served at this path.", 405: "This path does not take that method."}.get(
-        error.status_code, error.detail
-    )
-    return Response(
-        problem(error.status_code, detail), error.status_code, dict(error.headers or {}), MEDIA_TYPE.decode()
-    )
-
-
-async def _bad_request(_: Request, error: BadRequest) -> Response:
-    body = problem(error.status, error.detail, error.errors)
-    headers = {"retry-after": "1"} if error.status == 503 else {}
-    return Response(body, error.status, headers, media_type=MEDIA_TYPE.decode())
-
-
-async def _gone(_: Request, __: Exception) -> Response:
-    return Response()  # nobody reads it; it is no error of the server's
-
-
-async def _server_error(request: Request, error: Exception) -> Response:
-    logger.error(
-        "%s %s failed", request.method, request.url.path.encode("unicode_escape").decode(), exc_info=error
-    )
-    body = problem(500, "The server failed to answer; its log says why.")
-    return Response(body, 500, media_type=MEDIA_TYPE.decode())

@@ -71,6 +71,12 @@ class ConnectionExchange(Exchange):
         self.disconnected = False
 
     @property
+    def client(self) -> str:
+        """The address of who asks."""
+        client = self.connection.client
+        return client[0] if client else ""
+
+    @property
     def closing(self) -> asyncio.Event:
         """What is set once the server stops."""
         return self.connection.service.closing

@@ -16,6 +16,7 @@ from taskmill.http import (
     Exchange,
     FieldError,
     Operation,
+    caller_of,
     direct,
     means,
     parse_body,
@@ -35,6 +36,8 @@ from taskmill.tasks.move import schema as move_schema
 from taskmill.tasks.move.journal import refuse_moved
 from taskmill.tasks.openapi import words
 from taskmill.tasks.retention import schema as retention_schema
+from taskmill.tasks.rights.doors import let_near, may_submit
+from taskmill.tasks.rights.rights import narrow, shown
 from taskmill.tasks.rows.schema import COMPONENT, MIGRATIONS
 from taskmill.tasks.schedules import schema as schedules
 from taskmill.tasks.service import TaskService
@@ -105,7 +108,7 @@ class Health(msgspec.Struct):
 
 
 @Operation(
-    "Submit a task", words.TASKS,
+    "Submit a task", words.TASKS, scope="submit", for_limited=True,
     headers={"Idempotency-Key": words.IDEMPOTENCY_KEY, "Prefer": words.PREFER},
     body=Annotated[Submission, msgspec.Meta(extra_json_schema=words.not_both("delay", "run_at"))],
     examples={
@@ -124,7 +127,8 @@ class Health(msgspec.Struct):
 @direct
 def create_task(exchange: Exchange, *, tasks: TaskService) -> None:
     """``POST /tasks``."""
-    tasks.intake.submit(exchange)
+    if exchange.caller is None or may_submit(exchange, tasks.intake):
+        tasks.intake.submit(exchange)
 
 
 @handoff
@@ -134,17 +138,22 @@ def process_task(slot: Slot, *, tasks: TaskService) -> None:
 
 
 @Operation(
-    "List tasks, newest first", words.TASKS, query=ListQuery, answers={200: Answer("A part of the list.", TaskPage)},
+    "List tasks, newest first", words.TASKS, scope="observe", for_limited=True, query=ListQuery,
+    answers={200: Answer("A part of the list.", TaskPage)},
 )  # fmt: skip
 async def list_tasks(request: Request, *, tasks: TaskService) -> TaskPage:
     """``GET /tasks``: newest first, a page at a time."""
     query = parse_query(request.scope["query_string"], ListQuery)
+    caller = caller_of(request)
+    narrow(caller, query)
     page, following = await tasks.listing.page(select(query), cursor_of(query.cursor), query.limit)
+    page = [shown(caller, one) for one in page]
     return TaskPage(page, len(page), None if following is None else to_text(following))
 
 
 @Operation(
-    "Get a task, with its last attempts", words.TASKS, path=words.BY_ID, query=LookQuery,
+    "Get a task, with its last attempts", words.TASKS, scope="observe", for_limited=True, path=words.BY_ID,
+    query=LookQuery,
     answers={200: Answer("The task.", TaskDetails, links=words.by_id("$response.body#/id"))},
     problems={**words.NO_TASK, 503: "The database cannot be read now."},
 )  # fmt: skip
@@ -155,7 +164,7 @@ def get_task(exchange: Exchange, *, tasks: TaskService) -> None:
 
 
 @Operation(
-    "Cancel a task", words.TASKS, path=words.BY_ID,
+    "Cancel a task", words.TASKS, scope="submit", for_limited=True, path=words.BY_ID,
     description="One that runs is stopped.",
     answers={200: Answer("The task, cancelled.", TaskDetails, links=words.by_id("$response.body#/id"))},
     problems={**words.NO_TASK, **words.NOT_STORED, 409: "It has ended: only what has not can be cancelled."},
@@ -168,7 +177,7 @@ async def cancel_task(request: Request, *, tasks: TaskService) -> object:
 
 
 @Operation(
-    "Run a failed or cancelled task again", words.TASKS, path=words.BY_ID,
+    "Run a failed or cancelled task again", words.TASKS, scope="submit", for_limited=True, path=words.BY_ID,
     answers={200: Answer("The task, waiting again.", TaskDetails, links=words.by_id("$response.body#/id"))},
     problems={**words.NO_TASK, **words.NOT_STORED, 409: "Only a failed or cancelled task can be run again."},
 )  # fmt: skip
@@ -242,6 +251,8 @@ async def _change(
 ) -> object:
     parse_query(request.scope["query_string"], NoQuery)
     id_ = from_text(request.path_params["id"])
+    caller = caller_of(request)
+    await let_near(caller, tasks.reader, id_)
     with answering_503():
         changed = [] if id_ is None else await change([id_])
     task = None if id_ is None else await tasks.reader.get(id_)
@@ -249,7 +260,7 @@ async def _change(
         raise await missing(tasks, id_)
     if not changed:
         raise BadRequest(f"The task is {task.status}. {conflict}", status=409)
-    return task
+    return shown(caller, task)
 
 
 async def missing(tasks: TaskService, id_: bytes | None) -> BadRequest:
@@ -257,14 +268,17 @@ async def missing(tasks: TaskService, id_: bytes | None) -> BadRequest:
     return await no_task(tasks.retention.was_pruned, id_)
 
 
-@Operation("Is the process alive?", words.HEALTH, answers={200: Answer("It is, and its loop turns.", Health)})
+@Operation(
+    "Is the process alive?", words.HEALTH, scope="public",
+    answers={200: Answer("It is, and its loop turns.", Health)},
+)  # fmt: skip
 async def healthz(_: Request) -> Health:
     """``GET /healthz``: the process is alive and its loop turns."""
     return Health()
 
 
 @Operation(
-    "Can it accept tasks?", words.HEALTH, answers={200: Answer("It can.", Health)},
+    "Can it accept tasks?", words.HEALTH, scope="public", answers={200: Answer("It can.", Health)},
     problems={503: "Something is missing, such as a disk that can be written: `detail` says what."},
 )  # fmt: skip
 async def readyz(_: Request, *, tasks: TaskService) -> Response | Health:

@@ -38,7 +38,7 @@ class NoQuery(msgspec.Struct):
 
 
 @Operation(
-    "The API as a page", "About",
+    "The API as a page", "About", scope="public",
     answers={200: Answer("This document, to read and to try.", str, media_type="text/html")},
 )  # fmt: skip
 async def docs(request: Request) -> Response:
@@ -48,7 +48,7 @@ async def docs(request: Request) -> Response:
 
 
 @Operation(
-    "A file of the page", "About",
+    "A file of the page", "About", scope="public",
     path={"file": Annotated[str, means("Its name.", enum=list(FILES))]},
     answers={200: Answer("A script or a style sheet.", str, media_type="*/*")},
     problems={404: "The page has no such file."},

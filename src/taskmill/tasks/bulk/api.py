@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from taskmill.http import Answer, BadRequest, FieldError, Operation, means, parse_query
+from taskmill.http import Answer, BadRequest, FieldError, Operation, caller_of, means, parse_query
 from taskmill.tasks.api import NoQuery
 from taskmill.tasks.bulk.batch import Wanted
 from taskmill.tasks.bulk.bulk import Bulk, Unwanted, keyed, why
@@ -55,7 +55,7 @@ class BulkAnswer(msgspec.Struct):
 
 
 @Operation(
-    "Submit many tasks", words.TASKS,
+    "Submit many tasks", words.TASKS, scope="submit", for_limited=True,
     description=f"As JSON: up to {MOST:,}, all or none. As `{NDJSON}`: any number of lines, each a body of "
     '`POST /tasks`, answered with a line `{"id"}` or `{"line", "error"}` each as they are stored; '
     '`Prefer: return=minimal` leaves out those that went well, and ends with `{"count", "errors"}`. '
@@ -78,15 +78,16 @@ class BulkAnswer(msgspec.Struct):
 async def submit_tasks(request: Request, *, tasks: TaskService) -> Response | tuple[int, BulkAnswer]:
     """``POST /tasks/bulk``."""
     parse_query(request.scope["query_string"], NoQuery)
+    bulk = tasks.bulk.of(caller_of(request))
     header = request.headers.get("idempotency-key")
     key = None if header is None else idempotency_text(header)
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if media_type == NDJSON:
         brief = "return=minimal" in request.headers.get("prefer", "")
-        return _Duplex(Stream(tasks.bulk, key, brief).answers(request.stream()), media_type=NDJSON)
+        return _Duplex(Stream(bulk, key, brief).answers(request.stream()), media_type=NDJSON)
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise BadRequest(f"Send JSON or `{NDJSON}`, with its `Content-Type`.", status=415)
-    ids = await _store(tasks.bulk, await _whole(request), key)
+    ids = await _store(bulk, await _whole(request), key)
     return 202, BulkAnswer([to_text(id_) for id_ in ids], len(ids))
 
 

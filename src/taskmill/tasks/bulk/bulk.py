@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
+from taskmill.http import Caller
 from taskmill.sql import Transaction
 from taskmill.tasks.actions.catalog import Catalog
 from taskmill.tasks.bulk.batch import Batch, Wanted, read
@@ -12,6 +14,8 @@ from taskmill.tasks.ids import IdSource, to_text
 from taskmill.tasks.intake import once
 from taskmill.tasks.intake.intake import Intake
 from taskmill.tasks.intake.placing import NewTask, Placing
+from taskmill.tasks.intake.submission import Submission
+from taskmill.tasks.rights.rights import check_submission
 from taskmill.tasks.rows import statements
 
 Refused = once.NotUnique | once.KeyReused
@@ -28,15 +32,30 @@ class Bulk:
         self._placing = placing
         self._queue = queue
         self._intake = intake
+        self._caller: Caller | None = None
 
     @property
     def full(self) -> bool:
         """Whether as many tasks wait or run as may."""
         return self._intake.full
 
+    def of(self, caller: Caller | None) -> Bulk:
+        """Return what stores tasks of a caller: of one that is limited, only those that it may submit."""
+        if caller is None or not caller.limited:
+            return self
+        limited = copy(self)
+        limited._caller = caller
+        return limited
+
     def read(self, body: bytes) -> Wanted:
         """Read one body; raise BadRequest where it cannot be a task."""
-        return read(body, self._catalog, self._placing)
+        wanted = read(body, self._catalog, self._placing)
+        if self._caller is not None:
+            submission, registered = wanted.submission, wanted.registered
+            if not isinstance(submission, Submission):
+                submission = Submission(action=submission.action)
+            check_submission(self._caller, self._placing.queue_of(submission, registered), submission.action)
+        return wanted
 
     async def store(self, wanted: Sequence[Wanted]) -> list[bytes]:
         """Store tasks, all or none; return their ids.

@@ -49,7 +49,10 @@ class NodeList(msgspec.Struct):
 
 
 @Operation(
-    "List the nodes", words.HEALTH, answers={200: Answer("Those that are alive, the oldest first.", NodeList)}
+    "List the nodes",
+    words.HEALTH,
+    scope="observe",
+    answers={200: Answer("Those that are alive, the oldest first.", NodeList)},
 )
 async def list_nodes(request: Request, *, tasks: TaskService) -> NodeList:
     """``GET /nodes``: those that are alive, or have been until some seconds ago."""

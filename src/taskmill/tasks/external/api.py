@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from starlette.requests import Request
 
-from taskmill.http import Answer, BadRequest, Operation, parse_body, parse_query
+from taskmill.http import Answer, BadRequest, Operation, caller_of, parse_body, parse_query
 from taskmill.registry import nearest
 from taskmill.tasks.actions.failure import Failure
 from taskmill.tasks.api import NoQuery, answering_503, missing
@@ -28,6 +28,8 @@ from taskmill.tasks.external.leases import GIVEN_BACK, Leased, Named
 from taskmill.tasks.ids import from_text
 from taskmill.tasks.model import timestamp
 from taskmill.tasks.openapi import words
+from taskmill.tasks.rights.doors import let_near
+from taskmill.tasks.rights.rights import claimable
 from taskmill.tasks.service import TaskService
 
 OVER = "The lease is not its task's any more: it has run out, the task has ended, or another has it."
@@ -35,7 +37,8 @@ PROBLEMS = {**words.NO_TASK, **words.NOT_STORED, 409: OVER}
 
 
 @Operation(
-    "Claim tasks, for a worker in any language", words.WORKERS, path=words.BY_QUEUE, body=ClaimBody,
+    "Claim tasks, for a worker in any language", words.WORKERS, scope="work", for_limited=True, path=words.BY_QUEUE,
+    body=ClaimBody,
     description="Answers at once where tasks wait, else as soon as one comes within `wait` seconds. They are the "
     "worker's until their lease runs out; a heartbeat puts that off. A task whose lease runs out is given back, as an "
     "attempt that failed with `lease_expired`.",
@@ -48,7 +51,8 @@ async def claim_tasks(request: Request, *, tasks: TaskService) -> ClaimAnswer:
     parse_query(request.scope["query_string"], NoQuery)
     body = await parse_body(request, ClaimBody)
     queue = _queue(request, tasks)
-    claim = Open(body.limit, None if body.actions is None else frozenset(body.actions))
+    actions = claimable(caller_of(request), queue, body.actions)
+    claim = Open(body.limit, None if actions is None else frozenset(actions))
     claiming = tasks.external.claim(queue, claim, wait=body.wait, worker=body.worker, seconds=body.lease)
     try:
         with answering_503():
@@ -61,7 +65,7 @@ async def claim_tasks(request: Request, *, tasks: TaskService) -> ClaimAnswer:
 
 
 @Operation(
-    "Keep a task", words.WORKERS, path=words.BY_ID, body=LeaseBody,
+    "Keep a task", words.WORKERS, scope="work", for_limited=True, path=words.BY_ID, body=LeaseBody,
     description="The lease, with all tasks that were claimed with it, holds on for as long as it was claimed for.",
     answers={200: Answer("Until when it holds.", Beaten)}, problems=PROBLEMS,
 )  # fmt: skip
@@ -76,7 +80,7 @@ async def heartbeat_task(request: Request, *, tasks: TaskService) -> Beaten:
 
 
 @Operation(
-    "Complete a task", words.WORKERS, path=words.BY_ID, body=CompleteBody,
+    "Complete a task", words.WORKERS, scope="work", for_limited=True, path=words.BY_ID, body=CompleteBody,
     description="The same again under the same lease is answered alike, and changes nothing: the first result stands.",
     examples={"a value": {"lease": "0" * 32, "result": {"width": 640}}},
     answers={200: Answer("It is completed.", Stored)}, problems=PROBLEMS,
@@ -93,7 +97,7 @@ async def complete_task(request: Request, *, tasks: TaskService) -> Stored:
 
 
 @Operation(
-    "Fail a task's attempt", words.WORKERS, path=words.BY_ID, body=FailBody,
+    "Fail a task's attempt", words.WORKERS, scope="work", for_limited=True, path=words.BY_ID, body=FailBody,
     description="It runs again after its action's backoff, or `after` seconds, while attempts are left.",
     examples={"for good": {"lease": "0" * 32, "error": {"type": "NotAnImage", "message": "text"}, "retry": False}},
     answers={200: Answer("Where it is now: `scheduled` or `failed`.", Stored)}, problems=PROBLEMS,
@@ -105,7 +109,7 @@ async def fail_task(request: Request, *, tasks: TaskService) -> Stored:
 
 
 @Operation(
-    "Give a task back", words.WORKERS, path=words.BY_ID, body=LeaseBody,
+    "Give a task back", words.WORKERS, scope="work", for_limited=True, path=words.BY_ID, body=LeaseBody,
     description="It waits again, in its old place. The attempt is not counted.",
     answers={200: Answer("It waits again, from a moment later on.", Stored)}, problems=PROBLEMS,
 )  # fmt: skip
@@ -132,6 +136,7 @@ async def _read(request: Request, type_: type[bodies.L]) -> tuple[bodies.L, Name
 async def _refused(request: Request, tasks: TaskService) -> BadRequest:
     """Return why what a worker says of a task is not heard."""
     id_ = from_text(request.path_params["id"])
+    await let_near(caller_of(request), tasks.reader, id_)
     task = None if id_ is None else await tasks.reader.get(id_)
     if task is None:
         return await missing(tasks, id_)

@@ -39,7 +39,7 @@ DONE = {200: Answer("For how many it was done; the others are not their leases' 
 
 
 @Operation(
-    "Keep many tasks", words.WORKERS, body=ManyLeases,
+    "Keep many tasks", words.WORKERS, scope="work", for_limited=True, body=ManyLeases,
     description="As `POST /tasks/{id}/heartbeat`, for each.", answers=DONE, problems=words.NOT_STORED,
 )  # fmt: skip
 async def heartbeat_tasks(request: Request, *, tasks: TaskService) -> ManyDone:
@@ -52,7 +52,7 @@ async def heartbeat_tasks(request: Request, *, tasks: TaskService) -> ManyDone:
 
 
 @Operation(
-    "Complete many tasks", words.WORKERS, body=ManyResults,
+    "Complete many tasks", words.WORKERS, scope="work", for_limited=True, body=ManyResults,
     description="As `POST /tasks/{id}/complete`, for each.", answers=DONE, problems=words.NOT_STORED,
 )  # fmt: skip
 async def complete_tasks(request: Request, *, tasks: TaskService) -> ManyDone:
@@ -70,7 +70,7 @@ async def complete_tasks(request: Request, *, tasks: TaskService) -> ManyDone:
 
 
 @Operation(
-    "Fail many tasks' attempts", words.WORKERS, body=ManyFailures,
+    "Fail many tasks' attempts", words.WORKERS, scope="work", for_limited=True, body=ManyFailures,
     description="As `POST /tasks/{id}/fail`, for each.", answers=DONE, problems=words.NOT_STORED,
 )  # fmt: skip
 async def fail_tasks(request: Request, *, tasks: TaskService) -> ManyDone:
@@ -81,7 +81,7 @@ async def fail_tasks(request: Request, *, tasks: TaskService) -> ManyDone:
 
 
 @Operation(
-    "Give many tasks back", words.WORKERS, body=ManyLeases,
+    "Give many tasks back", words.WORKERS, scope="work", for_limited=True, body=ManyLeases,
     description="As `POST /tasks/{id}/release`, for each.", answers=DONE, problems=words.NOT_STORED,
 )  # fmt: skip
 async def release_tasks(request: Request, *, tasks: TaskService) -> ManyDone:

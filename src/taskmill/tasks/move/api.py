@@ -58,7 +58,7 @@ async def begin_move(request: Request, *, move: TaskMove) -> Response:
     return Response(msgspec.json.encode(progress), 202, media_type="application/json")
 
 
-@Operation("How far is the move?", words.HEALTH, answers={200: _PROGRESS})
+@Operation("How far is the move?", words.HEALTH, scope="observe", answers={200: _PROGRESS})
 async def get_move(request: Request, *, move: TaskMove) -> Progress:
     """``GET /move``: how far it is, or how the last one ended."""
     parse_query(request.scope["query_string"], NoQuery)

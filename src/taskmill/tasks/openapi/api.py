@@ -27,6 +27,8 @@ BODIES = ("Submission", "ScheduleBody")  # of an action and its data
 @Operation(
     "The OpenAPI document",
     words.ABOUT,
+    scope="observe",
+    for_limited=True,
     answers={200: Answer("OpenAPI 3.1, with the data of each action by its name.", dict[str, Any])},
 )
 async def openapi(request: Request, *, tasks: TaskService) -> object:

@@ -78,7 +78,7 @@ _IS_DECLARED = {409: "The registry declares this schedule, so it is changed ther
 
 
 @Operation(
-    "List schedules, in the order of their names", words.SCHEDULES, query=ListQuery,
+    "List schedules, in the order of their names", words.SCHEDULES, scope="read", query=ListQuery,
     answers={200: Answer("A part of the list.", SchedulePage)},
 )  # fmt: skip
 async def list_schedules(request: Request, *, tasks: TaskService) -> SchedulePage:
@@ -90,7 +90,8 @@ async def list_schedules(request: Request, *, tasks: TaskService) -> SchedulePag
 
 
 @Operation(
-    "Get a schedule", words.SCHEDULES, path=words.BY_SCHEDULE, answers=_SCHEDULE, problems=words.NO_SCHEDULE,
+    "Get a schedule", words.SCHEDULES, scope="read", path=words.BY_SCHEDULE, answers=_SCHEDULE,
+    problems=words.NO_SCHEDULE,
 )  # fmt: skip
 async def get_schedule(request: Request, *, tasks: TaskService) -> ScheduleDetails:
     """``GET /schedules/{name}``."""

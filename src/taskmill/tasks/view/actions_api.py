@@ -58,7 +58,10 @@ class ActionList(msgspec.Struct):
     count: int
 
 
-@Operation("List the actions", words.ACTIONS, answers={200: Answer("Each, by name.", ActionList)})
+@Operation(
+    "List the actions", words.ACTIONS, scope="observe", for_limited=True,
+    answers={200: Answer("Each, by name.", ActionList)},
+)  # fmt: skip
 async def list_actions(request: Request, *, tasks: TaskService) -> ActionList:
     """``GET /actions``: by name, the one that takes any name last."""
     parse_query(request.scope["query_string"], NoQuery)

@@ -39,7 +39,9 @@ _LINKS = tuple(
 _STATE = {200: Answer("The queue's state.", QueueState, links=_LINKS)}
 
 
-@Operation("List the queues", words.QUEUES, answers={200: Answer("The state of each.", QueueList)})
+@Operation(
+    "List the queues", words.QUEUES, scope="observe", answers={200: Answer("The state of each.", QueueList)}
+)
 async def list_queues(request: Request, *, tasks: TaskService) -> QueueList:
     """``GET /queues``."""
     parse_query(request.scope["query_string"], NoQuery)
@@ -48,7 +50,7 @@ async def list_queues(request: Request, *, tasks: TaskService) -> QueueList:
 
 
 @Operation(
-    "Get a queue", words.QUEUES, path=words.BY_QUEUE, answers=_STATE, problems=words.NO_QUEUE
+    "Get a queue", words.QUEUES, scope="observe", path=words.BY_QUEUE, answers=_STATE, problems=words.NO_QUEUE
 )  # fmt: skip
 async def get_queue(request: Request, *, tasks: TaskService) -> QueueState:
     """``GET /queues/{name}``."""

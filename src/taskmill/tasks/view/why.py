@@ -119,7 +119,7 @@ class _This(msgspec.Struct):
 
 
 @Operation(
-    "What does a task wait for?", words.TASKS, path=words.BY_ID,
+    "What does a task wait for?", words.TASKS, scope="observe", path=words.BY_ID,
     answers={200: Answer("Why it does not run yet; nothing if it runs or has ended.", Why)},
     problems={404: words.NO_TASK[404]},
 )  # fmt: skip

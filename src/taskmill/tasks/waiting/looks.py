@@ -8,6 +8,8 @@ import msgspec
 
 from taskmill.http import BadRequest, Exchange, parse_query
 from taskmill.tasks.ids import from_text
+from taskmill.tasks.rights.looking import Narrowed
+from taskmill.tasks.rights.rights import shows_all
 from taskmill.tasks.view.missing import UNKNOWN
 from taskmill.tasks.waiting.prefer import MOST
 from taskmill.tasks.waiting.waiters import Waiters
@@ -34,5 +36,9 @@ def look(exchange: Exchange, waiters: Waiters) -> None:
     id_ = from_text(exchange.path_params["id"])
     if id_ is None:
         exchange.refuse(404, UNKNOWN)
-    else:
+    elif (caller := exchange.caller) is None or shows_all(caller):
         waiters.look(exchange, id_, query.wait)
+    else:
+        wait = query.wait
+        again = None if wait == 0 else lambda narrowed: waiters.look(narrowed, id_, wait)
+        waiters.look(Narrowed(exchange, caller, again), id_, 0)

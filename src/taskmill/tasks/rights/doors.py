@@ -1,0 +1,32 @@
+"""What is asked before a limited caller comes near tasks."""
+
+from __future__ import annotations
+
+from taskmill.http import BadRequest, Caller, Exchange
+from taskmill.tasks.intake.intake import Intake
+from taskmill.tasks.rights.rights import check_submission, is_business
+from taskmill.tasks.rows.reader import Reader
+from taskmill.tasks.view.missing import UNKNOWN
+
+
+def may_submit(exchange: Exchange, intake: Intake) -> bool:
+    """Tell whether the caller may submit what is in the body; answer where not, or where it is no task at all."""
+    caller = exchange.caller
+    if caller is None or not caller.limited:
+        return True
+    try:
+        new = intake.prepare(exchange.body)
+        check_submission(caller, new.place.queue, new.message.name)
+    except BadRequest as error:
+        exchange.refuse(error.status, error.detail, error.errors)
+        return False
+    return True
+
+
+async def let_near(caller: Caller | None, reader: Reader, id_: bytes | None) -> None:
+    """Raise BadRequest (404) where a task is none of a caller's business, as if there was none."""
+    if caller is None or not caller.limited:
+        return
+    task = None if id_ is None else await reader.get(id_)
+    if task is None or not is_business(caller, task):
+        raise BadRequest(UNKNOWN, status=404)
