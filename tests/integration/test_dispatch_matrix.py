@@ -11,7 +11,7 @@ from carriers import BROKERS, Started, carried
 from support import Server, eventually, serving
 
 ACTIONS = '''
-from taskmill import current_task
+from taskmill import current_task, current_tasks
 
 def note(word: str) -> None:
     """Write down what runs, once each time."""
@@ -49,6 +49,14 @@ async def rated() -> float:
 @action(max_attempts=2, backoff=["50ms"])
 def crashes() -> None:
     os._exit(3)
+
+@action(batch=20, batch_wait="100ms", backoff=["50ms"])
+async def together(items: list[int]) -> list[Any]:
+    note(f"call{len(items)}")
+    tasks = current_tasks()
+    return [
+        ValueError("not yet") if n % 10 == 3 and task.attempt == 1 else n for n, task in zip(items, tasks)
+    ]
 '''
 
 # A queue for dead letters, and a function that writes down what comes there.
@@ -263,3 +271,16 @@ def test_a_schedule_runs(system: System) -> None:
     assert system.server.request("PUT", "/schedules/often", body).status in (200, 201)
     eventually(lambda: system.ran().count("scheduled") >= 2, 20)
     assert system.server.request("DELETE", "/schedules/often").status in (200, 204)
+
+
+def test_batches_are_filled_and_each_task_ends_by_itself(system: System) -> None:
+    before = len(system.ran())
+    tasks = [{"action": "together", "data": n} for n in range(100)]
+    answer = system.server.request("POST", "/tasks/bulk", {"tasks": tasks})
+    assert answer.status == 202, answer.body
+    assert system.outputs(answer.json()["ids"]) == list(range(100))
+    sizes = [int(word.removeprefix("call")) for word in system.ran()[before:] if word.startswith("call")]
+    print(f"batches of {sizes}")
+    assert sum(sizes) == 110, "each once, and those that failed once more"
+    assert max(sizes) == 20
+    assert len(sizes) < 25, "five are the fewest, and one or two for what is tried again"

@@ -1,7 +1,7 @@
 """Queues declared as entries: drivers, logical queues, and the consumers that bind them to functions."""
 
 from taskmill.queue.access import Publication, message, publish
-from taskmill.queue.consumer import Consumer, Slot, handoff
+from taskmill.queue.consumer import Consumer, handoff
 from taskmill.queue.drivers.amqp import AmqpDriver
 from taskmill.queue.drivers.memory import MemoryDriver
 from taskmill.queue.drivers.nats import NatsDriver
@@ -10,6 +10,7 @@ from taskmill.queue.drivers.redis import RedisDriver
 from taskmill.queue.errors import MessageTooLarge, QueueError, QueueFull, QueueUnavailable
 from taskmill.queue.message import Message
 from taskmill.queue.queue import Queue
+from taskmill.queue.slot import Slot
 
 __all__ = [
     "AmqpDriver",

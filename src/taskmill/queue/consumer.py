@@ -13,8 +13,10 @@ from msgspec import Meta, field
 
 from taskmill.queue.access import current_message
 from taskmill.queue.drivers.base import Channel
+from taskmill.queue.gathering import Gathering
 from taskmill.queue.message import Message
 from taskmill.queue.queue import Queue
+from taskmill.queue.slot import Slot
 from taskmill.queue.weights import Turns
 from taskmill.registry import Entry, EntryConfig, Mistake, reference
 from taskmill.supervisor import Context
@@ -69,44 +71,6 @@ class ConsumerConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
     prefetch: Annotated[int, Meta(ge=0, le=10_000, description="How many more are held in reserve.")] = 10
 
 
-class Slot:
-    """One of a consumer's ``concurrency`` places of work."""
-
-    __slots__ = ("_consumer", "_in_hand", "_last", "share")
-
-    def __init__(self, consumer: Consumer, share: int) -> None:
-        self._consumer = consumer
-        self.share = share  # how many messages it may take at once and leave the other slots theirs
-        self._in_hand = 0
-        self._last: Message | None = None
-
-    def take(self) -> Message | None:
-        """Take the next message that is held in reserve, or None."""
-        message = self._consumer.take()
-        if message is not None:
-            self._in_hand += 1
-            self._last = message
-        return message
-
-    def done(self) -> None:
-        """Say that one of the messages taken is handled, though perhaps not acknowledged yet."""
-        self._in_hand -= 1
-        self._consumer.done(1)
-
-    def free(self) -> None:
-        """Give the slot back; every message taken is handled."""
-        if self._in_hand:
-            self._consumer.done(self._in_hand)
-            self._in_hand = 0
-        self._consumer.freed(self)
-
-    def refuse(self) -> None:
-        """Refuse the last message taken: its handler raised. Give the slot back."""
-        if self._last is not None:
-            self._last.nack()
-        self.free()
-
-
 class Source(Protocol):
     """Where a consumer's messages come from."""
 
@@ -137,6 +101,8 @@ class Consumer:
         self._threads: ThreadPoolExecutor | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
+        self.gathering = Gathering(self._fill)
+        self._due = self.gathering.due
 
     @classmethod
     def check(cls, entry: Entry[Any]) -> Iterator[Mistake]:
@@ -165,14 +131,18 @@ class Consumer:
             message = self._reserve.popleft()
             message.deliveries -= 1  # nobody has seen it
             message.nack()
-        if self._in_hand:
+        self.gathering.close()
+        if self._in_hand or self.gathering.held:
             self._idle.clear()
             limit = self._config.lifecycle.stop_timeout * 0.9
             try:
                 await asyncio.wait_for(self._idle.wait(), limit)
             except TimeoutError:
                 logger.warning(
-                    "%s: %d messages were still at work after %.1f s", self.id, self._in_hand, limit
+                    "%s: %d messages were still at work after %.1f s",
+                    self.id,
+                    self._in_hand + self.gathering.held,
+                    limit,
                 )
         for task in self._tasks:
             task.cancel()
@@ -192,7 +162,7 @@ class Consumer:
 
     def take(self) -> Message | None:
         """Take a message out of the reserve for a slot; None where there is none, or the loop's turn has come."""
-        if not self._reserve or self._turn >= TURN:
+        if not self._reserve or self._turn >= TURN or self._due:
             return None
         self._turn += 1
         if self._turn == TURN:
@@ -203,7 +173,7 @@ class Consumer:
     def done(self, count: int) -> None:
         """Count messages as handled."""
         self._in_hand -= count
-        if not self._in_hand:
+        if not self._in_hand and not self.gathering.held:
             self._idle.set()
 
     def freed(self, slot: Slot) -> None:
@@ -236,14 +206,24 @@ class Consumer:
 
     def _fill(self) -> None:
         self._filling = True
-        while self._reserve and self._free and self._turn < TURN:
+        while self._free and (self._due or (self._reserve and self._turn < TURN)):
             slot = self._free.pop()
             try:
-                self._handler(slot)
+                if self._due:
+                    self._run_due(slot)
+                else:
+                    self._handler(slot)
             except Exception:
                 logger.exception("%s: a message failed and is delivered again", self.id)
                 slot.refuse()
         self._filling = False
+
+    def _run_due(self, slot: Slot) -> None:
+        """Have what was gathered be handled, before any message that is still in reserve."""
+        gathered = self.gathering.next_due()
+        self._in_hand += 1
+        slot.begin()
+        gathered.run(slot, gathered.messages)
 
     def _handler_of(self, function: Function) -> Callable[[Slot], None]:
         def handler(slot: Slot) -> None:

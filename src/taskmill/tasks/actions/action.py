@@ -6,7 +6,21 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, Unpack, get_type_hints, overload
+from functools import cache
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    ParamSpec,
+    TypeVar,
+    Union,
+    Unpack,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 import msgspec
 from msgspec.structs import asdict
@@ -40,7 +54,8 @@ class Action(Submittable[P, R]):
     """A function that tasks run, and how they run it. Calling it calls the function; ``submit`` makes a task of it.
 
     ``data_type`` is what ``data`` must be: a struct of the function's parameters, or, for a function of one
-    positional-only parameter, that parameter's own type. ``served_outside`` says that workers outside of this program
+    positional-only parameter, that parameter's own type; and for one with a ``batch``, what its list is of.
+    ``result_type`` is what a task of it returns. ``served_outside`` says that workers outside of this program
     run its tasks, and they alone.
     """
 
@@ -65,7 +80,10 @@ class Action(Submittable[P, R]):
             raise ActionError(
                 f"action {self.name}: an `async def` runs on the loop anyway; leave `inline` out"
             )
-        self._whole, self.data_type = _data_type(function, self.name)
+        if self.options.batch is None:
+            self._whole, self.data_type = _data_type(function, self.name)
+        else:
+            self._whole, self.data_type = True, _item_type(function, self.name)
         self._decode = msgspec.json.Decoder(self.data_type).decode
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -84,7 +102,13 @@ class Action(Submittable[P, R]):
             raise ActionError("`*` takes any name and has none: write client.submit(name, data)")
         given = arguments(self.function, args, kwargs)
         data = next(iter(given.values())) if self._whole else given
-        return submission_of(self.function, self.name, data, options)
+        return submission_of(self.name, data, self.result_type, options)
+
+    @property
+    def result_type(self) -> Any:
+        """What a task of it returns, as far as the function says."""
+        returned = _hints(self.function).get("return", Any)
+        return returned if self.options.batch is None else _one_of(returned)
 
     def decode(self, data: bytes | str | msgspec.Raw) -> Any:
         """Decode and validate JSON ``data``; raise msgspec.ValidationError or msgspec.DecodeError."""
@@ -164,8 +188,38 @@ def _unsayable(value: object) -> str:
     return ""
 
 
+@cache
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    return get_type_hints(function, include_extras=True)
+
+
+def _item_type(function: Callable[..., Any], name: str) -> Any:
+    """Return what the list is of that a function with a ``batch`` takes."""
+    parameters = list(inspect.signature(function).parameters)
+    hint = _hints(function).get(parameters[0], list) if len(parameters) == 1 else None
+    if (get_origin(hint) or hint) is not list:
+        raise ActionError(
+            f"action {name}: with `batch` it takes one parameter, a list of what single tasks have as data, "
+            "such as `items: list[dict[str, str]]`"
+        )
+    return (get_args(hint) or (Any,))[0]
+
+
+def _one_of(returned: Any) -> Any:
+    """Return the type of one result where a function returns a list of them, without the errors among them."""
+    if (get_origin(returned) or returned) is not list:
+        return Any
+    one = (get_args(returned) or (Any,))[0]
+    if not isinstance(one, UnionType) and get_origin(one) is not Union:
+        return one
+    kept = [
+        part for part in get_args(one) if not (isinstance(part, type) and issubclass(part, BaseException))
+    ]
+    return Union[tuple(kept)] if kept else Any  # noqa: UP007 - made at run time
+
+
 def _data_type(function: Callable[..., Any], name: str) -> tuple[bool, Any]:
-    hints = get_type_hints(function, include_extras=True)
+    hints = _hints(function)
     parameters = list(inspect.signature(function).parameters.values())
     if len(parameters) == 1 and parameters[0].kind is inspect.Parameter.POSITIONAL_ONLY:
         return True, hints.get(parameters[0].name, Any)

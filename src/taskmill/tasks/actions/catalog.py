@@ -16,11 +16,14 @@ from taskmill.tasks.work.isolated import ADAPTER
 class Registered:
     """An action in a catalog, with what running it often needs at hand."""
 
-    __slots__ = ("action", "elsewhere", "function", "plain", "seconds")
+    __slots__ = ("action", "at_once", "elsewhere", "function", "plain", "seconds")
 
     def __init__(self, action: Action[Any, Any], function: FunctionRef) -> None:
         self.action = action
         self.plain = action.options.plain
+        self.at_once = (
+            action.inline and not action.options.batch
+        )  # it runs as soon as a worker has a task of it
         self.function = function  # how a worker process finds it
         self.elsewhere = action.served_outside
         self.seconds = 1.0  # that an isolated run takes, a moving average; slow until shown to be quick

@@ -14,6 +14,8 @@ Errors = type[BaseException] | tuple[type[BaseException], ...]
 OverLimit = Literal["wait", "drop_newest", "cancel_running"]
 Twice = Literal["return", "replace", "refuse"]
 
+BATCH_MOST = 10_000  # tasks
+
 _RATE = re.compile(r"([0-9]{1,6})/([0-9]{0,6})(s|m|h|d)")
 _PATH = re.compile(r"data(\.[^.\s]+)*")
 
@@ -55,6 +57,8 @@ class Declared(TypedDict, total=False):
     over_limit: OverLimit
     fair_key: str | None
     unique: Unique | Twice | None
+    batch: int | None
+    batch_wait: str | float
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,8 @@ class Options:
     over_limit: OverLimit = "wait"
     fair_key: str | None = None
     unique: Unique = Unique()
+    batch: int | None = None
+    batch_wait: float = 0.05
 
     @classmethod
     def of(cls, declared: Declared) -> Options:
@@ -128,6 +134,10 @@ class Options:
         rate = values.pop("rate_limit", None)
         unique = values.pop("unique", None)
         timeout, expires_in = values.pop("timeout", None), values.pop("expires_in", None)
+        if "batch_wait" in values:
+            if values.get("batch") is None:
+                raise ValueError("`batch_wait` needs a `batch` to wait for: write `batch=100`")
+            values["batch_wait"] = parse_duration(values["batch_wait"])  # type: ignore[arg-type]
         options = cls(
             backoff=Backoff.of(values.pop("backoff", "exponential")),  # type: ignore[arg-type]
             rate=None if rate is None else Rate.of(str(rate)),
@@ -167,5 +177,11 @@ class Options:
         _path("fair_key", self.fair_key)
         if self.concurrency_key is not None and not self.limited:
             raise ValueError("`concurrency_key` needs a `concurrency` or a `rate_limit` to apply to")
+        if self.batch is not None and not 1 <= self.batch <= BATCH_MOST:
+            raise ValueError(f"`batch` is a number of tasks from 1 to {BATCH_MOST:,}")
+        if self.batch and self.concurrency and not self.concurrency_key and self.concurrency < self.batch:
+            raise ValueError(
+                f"`concurrency` counts tasks: with {self.concurrency} a batch of {self.batch} is never full"
+            )
         if self.inline and self.timeout is not None:
             raise ValueError("an inline action cannot be stopped; leave `inline` out to give it a `timeout`")

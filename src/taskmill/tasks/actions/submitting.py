@@ -7,7 +7,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 if TYPE_CHECKING:
     from taskmill.client import AsyncHandle, Handle, Submission, SubmitOptions
@@ -85,13 +85,11 @@ class WithOptions(Submittable[P, R]):
         return self._make(args, kwargs, self._options)
 
 
-def submission_of(
-    function: Callable[..., Any], name: str, data: object, options: SubmitOptions
-) -> Submission[Any]:
-    """Make the submission of a task of an action: its data, and what its function returns."""
+def submission_of(name: str, data: object, result_type: Any, options: SubmitOptions) -> Submission[Any]:
+    """Make the submission of a task of an action: its data, and what it returns."""
     from taskmill.client import Submission  # noqa: PLC0415 - for the caller's side only
 
-    return Submission(name, data, result_type=_returned(function), **options)
+    return Submission(name, data, result_type=result_type, **options)
 
 
 def arguments(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -102,11 +100,6 @@ def arguments(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
 @cache
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
     return inspect.signature(function)
-
-
-@cache
-def _returned(function: Callable[..., Any]) -> Any:
-    return get_type_hints(function).get("return", Any)
 
 
 def _on_a_loop() -> bool:

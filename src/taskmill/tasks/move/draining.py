@@ -33,10 +33,11 @@ async def drain(tasks: TaskService, patience: float, meanwhile: Callable[[], Awa
 
 async def break_off(tasks: TaskService, pool: WorkerPool) -> None:
     """Stop what still runs, as a shutdown does: its attempts are taken back, and run again."""
-    attempts = list(tasks.worker.running.values())
+    attempts = {attempt.handle or attempt: attempt for attempt in tasks.worker.running.values()}
     await tasks.worker.stop()
-    for attempt in attempts:
-        if isinstance(attempt.handle, Call):
-            pool.cancel(attempt.handle)
+    for attempt in attempts.values():
+        call = attempt.inner
+        if isinstance(call, Call):
+            pool.cancel(call)
         else:  # nobody else will say so
             attempt.slot.done()

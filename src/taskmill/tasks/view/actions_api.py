@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import is_dataclass
-from typing import Any, Literal, get_origin, get_type_hints, is_typeddict
+from typing import Any, Literal, get_origin, is_typeddict
 
 import msgspec
 from starlette.requests import Request
@@ -39,6 +39,8 @@ class ShownOptions(msgspec.Struct, kw_only=True):
     concurrency_key: str | None
     over_limit: OverLimit
     fair_key: str | None
+    batch: int | None
+    batch_wait: float | None
 
 
 class ShownAction(msgspec.Struct, kw_only=True):
@@ -88,6 +90,8 @@ def _shown(action: Action[Any, Any]) -> ShownAction:
             concurrency_key=options.concurrency_key,
             over_limit=options.over_limit,
             fair_key=options.fair_key,
+            batch=options.batch,
+            batch_wait=None if options.batch is None else options.batch_wait,
         ),
     )
 
@@ -102,7 +106,7 @@ def _result(action: Action[Any, Any]) -> dict[str, Any]:
     """Return the schema of a task's result: a mapping as it is returned, anything else in `output`."""
     if isinstance(action, DeclaredAction):
         return action.result
-    returned = get_type_hints(action.function, include_extras=True).get("return", Any)
+    returned = action.result_type
     if returned is Any:
         return {}
     schema = _schema(returned)

@@ -1,8 +1,8 @@
-"""An action inside a worker process: bytes in, bytes out."""
+"""An action inside a worker process: bytes in, bytes out. A batch action has the tasks of a batch in one call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -11,7 +11,8 @@ from taskmill.process.messages import Completed, Failed, Outcome
 from taskmill.process.page import cancelled
 from taskmill.queue import Message, Slot
 from taskmill.tasks.actions.action import Action, encode_result
-from taskmill.tasks.actions.context import CurrentTask, running
+from taskmill.tasks.actions.batching import End, Items
+from taskmill.tasks.actions.context import CurrentTask, Together, running
 from taskmill.tasks.actions.failure import Failure, failure_of, timed_out
 from taskmill.tasks.message import TaskMessage
 
@@ -21,11 +22,18 @@ ADAPTER = f"{__name__}:adapt"
 _FAILED = b"\x01"  # no JSON begins with it
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Failure).decode
+_decode_batch = msgspec.msgpack.Decoder(list[tuple[str, int, str]]).decode
+_decode_ends = msgspec.msgpack.Decoder(list[bytes | Failure]).decode
 
 
 def payload(message: TaskMessage) -> bytes:
     """Write what an attempt in a worker process needs."""
     return f"{message.id()} {message.attempt} {message.body}".encode()
+
+
+def payload_of(messages: Sequence[TaskMessage]) -> bytes:
+    """Write what the attempts of a batch in a worker process need."""
+    return _encode([(message.id(), message.attempt, message.body) for message in messages])
 
 
 def gather(
@@ -51,8 +59,14 @@ def gather(
     return batch, None
 
 
-def end_of(outcome: Outcome, message: TaskMessage) -> bytes | Failure | Literal["cancelled", "shutdown"]:
-    """Return what a call came to: the task's JSON result, how it failed, or what kept it from its end."""
+Unended = Literal["cancelled", "shutdown"]
+
+
+def end_of(outcome: Outcome, timeout: float | None) -> bytes | Failure | Unended:
+    """Return what a call came to: the task's JSON result, how it failed, or what kept it from its end.
+
+    ``timeout`` is how long it might take, in seconds.
+    """
     if isinstance(outcome, Completed):
         failed = outcome.result[:1] == _FAILED
         return _decode(outcome.result[1:]) if failed else outcome.result
@@ -61,8 +75,15 @@ def end_of(outcome: Outcome, message: TaskMessage) -> bytes | Failure | Literal[
     if outcome.reason == "crashed":
         return Failure("worker_crashed", outcome.message)
     if outcome.reason == "timeout":
-        return timed_out(message.timeout)
+        return timed_out(timeout)
     return outcome.reason
+
+
+def ends_of(outcome: Outcome, messages: Sequence[TaskMessage]) -> Sequence[End | Unended]:
+    """Return what a batch's call came to, for each of its tasks."""
+    if isinstance(outcome, Completed):
+        return _decode_ends(outcome.result)
+    return [end_of(outcome, messages[0].timeout)] * len(messages)
 
 
 def adapt(action: Action[Any, Any]) -> Callable[[bytes], bytes]:
@@ -70,6 +91,8 @@ def adapt(action: Action[Any, Any]) -> Callable[[bytes], bytes]:
 
     A failure is judged here, where the exception is: it need not be known to the server.
     """
+    if action.options.batch:
+        return _adapt_batch(action)
 
     def run(call: bytes) -> bytes:
         id_, attempt, data = call.split(b" ", 2)
@@ -78,5 +101,20 @@ def adapt(action: Action[Any, Any]) -> Callable[[bytes], bytes]:
             return encode_result(action.run(action.decode(data)))
         except BaseException as error:  # `sys.exit` in an action ends its task, not the worker
             return _FAILED + _encode(failure_of(error, action))
+
+    return run
+
+
+def _adapt_batch(action: Action[Any, Any]) -> Callable[[bytes], bytes]:
+    def run(call: bytes) -> bytes:
+        calls = _decode_batch(call)
+        items = Items(action, [(None, data) for _, _, data in calls])
+        tasks = [CurrentTask(id_, attempt, data, cancelled) for id_, attempt, data in calls]
+        running.set(Together([tasks[place] for place in items.places]))
+        try:
+            ends = items.returned(items.call() if items.items else [])
+        except BaseException as error:
+            ends = items.raised(error)
+        return _encode(ends)
 
     return run

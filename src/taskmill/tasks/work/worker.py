@@ -11,9 +11,9 @@ import logging
 import time
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from taskmill.process.child import Call
+from taskmill.process.call import Call
 from taskmill.process.messages import Outcome
 from taskmill.process.pool import WorkerPool
 from taskmill.queue import Message, Slot
@@ -23,21 +23,12 @@ from taskmill.tasks.actions.context import running as current
 from taskmill.tasks.actions.failure import Failure, failure_of, timed_out
 from taskmill.tasks.message import TaskMessage
 from taskmill.tasks.rows.store import Store
+from taskmill.tasks.work.attempts import Attempt, Attempts
+from taskmill.tasks.work.batches import Batches
 from taskmill.tasks.work.isolated import BATCH, end_of, gather, payload
-from taskmill.tasks.work.noting import Noting
-from taskmill.tasks.work.quarantine import Quarantine
+from taskmill.tasks.work.slow import GRACE, warn_of_blocking
 
 logger = logging.getLogger(__name__)
-
-BLOCKING = 100  # milliseconds on the loop that are worth a warning
-GRACE = 1.0  # seconds that a cancelled action has to clean up
-
-
-class Attempt(NamedTuple):
-    """What runs now: in which slot, and what can be stopped."""
-
-    slot: Slot
-    handle: asyncio.Task[None] | Call | None
 
 
 class Worker:
@@ -61,17 +52,14 @@ class Worker:
     ) -> None:
         self._store = store
         self._pool = pool
-        self._retry = retry
         self._settle = settle
         self._dropped = dropped
         self._paused = paused
         self._take_back = take_back
         self._loop = asyncio.get_running_loop()
-        self.running: dict[TaskMessage, Attempt] = {}
-        self._claiming: set[TaskMessage] = set()  # whether their attempts begin is being written
-        self._noting = Noting(store, self.running)
-        self._quarantine = Quarantine()
-        self._stopping = False
+        self._attempts = Attempts(store, retry, settle)
+        self._batches = Batches(self._attempts, pool, self._is_held_back, self.work)
+        self.running = self._attempts.running
 
     def work(self, slot: Slot, message: Message | None = None) -> None:
         """Handle a slot's messages until it has none, or until one that takes its time has gone off.
@@ -86,15 +74,27 @@ class Worker:
                 continue
             if (self._dropped or self._paused) and self._held_back(task):
                 continue
+            if task.careful or not task.registered.at_once:
+                if self._goes_off(slot, task):
+                    return
+                continue
             task.started_at = int(time.time() * 1000)
-            if task.careful:
-                self._spawn(slot, task, self._carefully(slot, task))
-                return
-            if not task.registered.action.inline:
-                self._launch(slot, task)
-                return
             self._run_inline(task)
         slot.free()
+
+    def _goes_off(self, slot: Slot, message: TaskMessage) -> bool:
+        """Begin an attempt that is not over at once; tell whether it has the slot, or waits to be run with others."""
+        if message.registered.action.options.batch and message.attempt <= message.max_attempts:
+            return self._batches.gather(slot, message)
+        message.started_at = int(time.time() * 1000)
+        if message.careful:
+            self._spawn(slot, message, self._carefully(slot, message))
+        else:
+            self._launch(slot, message)
+        return True
+
+    def _is_held_back(self, message: TaskMessage) -> bool:
+        return bool(self._dropped or self._paused) and self._held_back(message)
 
     def _held_back(self, message: TaskMessage) -> bool:
         """Keep from starting what was cancelled on its way here, and what is of a queue paused meanwhile."""
@@ -118,32 +118,20 @@ class Worker:
 
     async def stop(self) -> None:
         """Break off what still runs on the loop. Its attempts are taken back: they cost nothing."""
-        self._stopping = True
-        handles = {message: attempt.handle for message, attempt in self.running.items()}
-        tasks = {message: task for message, task in handles.items() if isinstance(task, asyncio.Task)}
-        for message in tasks.keys() - self._claiming:
-            tasks[message].cancel()
-        if tasks:
-            await asyncio.wait(tasks.values(), timeout=1)
-        for message in filter(lambda message: message.noted, self.running):
-            self._store.release(message)
-        self.running.clear()
+        await self._attempts.stop()
 
     def _run_inline(self, message: TaskMessage) -> None:
         Inline.task = message
         try:
             result = encode_result(message.run())
         except BaseException as error:  # `sys.exit` in an action ends its task, not the server
-            self._failed(message, failure_of(error, message.registered.action))
+            self._attempts.failed(message, failure_of(error, message.registered.action))
             now = time.time()
         else:
             now = time.time()
             self._store.complete(message, result, now)
         Inline.task = None
-        spent = now * 1000 - message.started_at
-        if spent > BLOCKING:
-            text = "action %s is inline and kept the loop from everything else for %d ms; leave `inline` out"
-            logger.warning(text, message.registered.action.name, spent)
+        warn_of_blocking(message.registered.action.name, now * 1000 - message.started_at)
 
     async def _carefully(self, slot: Slot, message: TaskMessage) -> None:
         """Begin an attempt only once it stands in the row."""
@@ -152,30 +140,10 @@ class Worker:
             self._store.fail(message, lost, message.attempts)
             self._go_on(slot, message)
             return
-        if message.suspect:
-            message.started_at = 0
-            await self._quarantine.enter(message)
-            message.started_at = int(time.time() * 1000)
-        self._claiming.add(message)
-        try:
-            data = await self._store.claim(message)
-        except Exception:  # such as a full disk: later, and not counted
-            message.nack()
-            self._go_on(slot, message)
+        may_go_on = await self._attempts.claim(message)
+        if self._attempts.stopping:
             return
-        finally:
-            self._claiming.discard(message)
-        message.noted = data is not None
-        if self._stopping:
-            return
-        if data is None:  # cancelled, or ended otherwise, meanwhile
-            self._settle([message])
-            self._go_on(slot, message)
-            return
-        if data != message.body:  # a later submission has replaced it
-            message.body, message.decoded = data, None
-        if message.stopping:
-            self._settle([message])
+        if not may_go_on:
             self._go_on(slot, message)
         elif message.registered.action.inline:
             self._run_inline(message)
@@ -190,8 +158,7 @@ class Worker:
             self._run_isolated(slot, message)
 
     def _spawn(self, slot: Slot, message: TaskMessage, coroutine: Coroutine[Any, Any, None]) -> None:
-        self.running[message] = Attempt(slot, self._loop.create_task(coroutine, name=message.name))
-        self._noting.wake()
+        self._attempts.add(message, Attempt(slot, self._loop.create_task(coroutine, name=message.name)))
 
     async def _run_async(self, slot: Slot, message: TaskMessage) -> None:
         current.set(message)
@@ -201,7 +168,7 @@ class Worker:
         try:
             result = encode_result(await message.run())
         except BaseException as error:
-            if self._stopping:  # broken off: whatever it raised on its way out costs no attempt
+            if self._attempts.stopping:  # broken off: whatever it raised on its way out costs no attempt
                 return
             failure = failure_of(error, message.registered.action)
         finally:
@@ -214,7 +181,7 @@ class Worker:
         if message.stopping == "cancelled":
             self._settle([message])
         elif failure is not None:
-            self._failed(message, failure)
+            self._attempts.failed(message, failure)
         else:
             self._store.complete(message, result)
         self._go_on(slot, message)
@@ -224,12 +191,14 @@ class Worker:
             self._stop(message, "timeout")
 
     def _stop(self, message: TaskMessage, reason: Literal["timeout", "cancelled"]) -> None:
-        attempt = self.running[message]
+        handle = self.running[message].handle
         message.stopping = reason
-        if isinstance(attempt.handle, Call):
-            self._pool.cancel(attempt.handle, GRACE)
-        elif attempt.handle is not None and (message.noted or not message.careful):
-            attempt.handle.cancel()
+        if isinstance(handle, Call):
+            self._pool.cancel(handle, GRACE)
+        elif handle is not None and not isinstance(handle, asyncio.Task):
+            handle.stop()
+        elif handle is not None and (message.noted or not message.careful):
+            handle.cancel()
             self._loop.call_later(GRACE, self._give_up, message)
         # Else it waits for its claim, which will be refused.
 
@@ -240,7 +209,7 @@ class Worker:
             return
         logger.error("action %s goes on though cancelled: it must not catch CancelledError", message.name)
         if message.stopping == "timeout":
-            self._failed(message, timed_out(message.timeout))
+            self._attempts.failed(message, timed_out(message.timeout))
         else:
             self._settle([message])
         self._go_on(attempt.slot, message)
@@ -255,7 +224,7 @@ class Worker:
         def done(message: TaskMessage, outcome: Outcome) -> None:
             nonlocal left
             left -= 1
-            self._isolated_ended(message, outcome)
+            self._attempts.end(message, end_of(outcome, message.timeout))
             self._ended(slot, message)
             if not left:
                 spent = (self._loop.time() - began) / len(batch)
@@ -266,30 +235,12 @@ class Worker:
         quick = registered.seconds < BATCH
         for message in batch:
             call = Call(registered.function, payload(message), partial(done, message), message.timeout, quick)
-            self.running[message] = Attempt(slot, call)
+            self._attempts.add(message, Attempt(slot, call))
             calls.append(call)
-        self._noting.wake()
         self._pool.submit(calls)
 
     def _may_be_held_back(self, message: TaskMessage) -> bool:
         return bool(self._paused) or message.key in self._dropped
-
-    def _isolated_ended(self, message: TaskMessage, outcome: Outcome) -> None:
-        ended = end_of(outcome, message)
-        if message.stopping == "cancelled" or ended == "cancelled":  # its row has ended
-            self._settle([message])
-        elif isinstance(ended, bytes):
-            self._store.complete(message, ended)
-        elif isinstance(ended, Failure):
-            self._failed(message, ended)
-        elif message.noted:  # a shutdown broke it off
-            self._store.release(message)
-
-    def _failed(self, message: TaskMessage, failure: Failure) -> None:
-        if failure.final or (failure.counts and message.attempt >= message.max_attempts):
-            self._store.fail(message, failure)
-        else:
-            self._retry(message, failure)
 
     def _ended(self, slot: Slot, message: TaskMessage) -> None:
         self.running.pop(message, None)
