@@ -115,6 +115,7 @@ def lives_on(data: Path, directory: Path) -> bool:
         server.close()
 
 
+@pytest.mark.long
 def test_a_batch_of_a_killed_node_is_another_nodes(tmp_path: Path, postgres_url: str) -> None:
     engine = NatsServer(tmp_path / "nats")
     engine.start()

@@ -40,3 +40,21 @@ uppercase("a", "b")  # error: call-arg
 total()  # error: call-arg
 action(nme="x")  # error: call-overload
 action(5)  # error: call-overload
+
+
+@action(batch=100, batch_wait="50ms")
+def squares(items: list[int]) -> list[int]:
+    return [item * item for item in items]
+
+
+@action(batch=100, queue="mail")
+async def send(items: list[dict[str, str]]) -> list[str | Exception]:
+    return [item["to"] for item in items]
+
+
+reveal_type(squares)  # BatchAction[int, int]
+reveal_type(send)  # BatchAction[dict[str, str], str | Exception]
+squares([1, 2])
+squares.submit("x")  # error: arg-type
+squares.submit([1])  # error: arg-type
+reveal_type(squares.submit(3))  # taskmill.client.handle.Handle[int]

@@ -90,6 +90,8 @@ def two_by_place(a: int, b: int, /) -> None: ...
 def no_such_type(value: object) -> None: ...
 def fine() -> None: ...
 async def waits() -> None: ...
+def many(items: list[int]) -> None: ...
+def one(item: int) -> None: ...
 
 
 no_such_type.__annotations__ = {"value": complex}
@@ -105,6 +107,15 @@ no_such_type.__annotations__ = {"value": complex}
         (fine, {"name": "a" * 201}, "cannot name an action"),
         (fine, {"max_attempts": 0}, "action fine: `max_attempts` must be at least 1"),
         (waits, {"inline": True}, "action waits: an `async def` runs on the loop anyway; leave `inline` out"),
+        (
+            one,
+            {"batch": 2},
+            "action one: with `batch` it takes one parameter, a list of what single tasks have",
+        ),
+        (fine, {"batch": 2}, "action fine: with `batch` it takes one parameter"),
+        (many, {"batch": 0}, "action many: `batch` is a number of tasks from 1 to 10,000"),
+        (many, {"batch_wait": "1s"}, "action many: `batch_wait` needs a `batch` to wait for"),
+        (many, {"batch": 5, "concurrency": 4}, "counts tasks: with 4 a batch of 5 is never full"),
     ],
 )
 def test_what_cannot_be_an_action_is_refused(function: Any, options: dict[str, Any], words: str) -> None:
@@ -163,3 +174,22 @@ def test_a_result_in_a_circle_is_refused() -> None:
     circle.append(circle)
     with pytest.raises(ResultError, match="recursion"):
         encode_result(circle)
+
+
+def test_a_batch_action_has_the_data_and_the_result_of_one_task() -> None:
+    @action(batch=3)
+    def squares(items: list[int]) -> list[int | ValueError]:
+        return [item * item for item in items]
+
+    @action(batch=3)
+    def bare(items):  # type: ignore[no-untyped-def]
+        return items
+
+    assert squares([2, 3]) == [4, 9]
+    assert squares.decode(b"5") == 5
+    with pytest.raises(msgspec.ValidationError, match="Expected `int`, got `array`"):
+        squares.decode(b"[5]")
+    assert squares.result_type is int
+    assert bare.decode(b'{"a": 1}') == {"a": 1}
+    assert bare.result_type is Any
+    assert msgspec.json.decode(squares.submission(7).body) == {"action": "squares", "data": 7}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import is_dataclass
 from functools import cache
 from types import UnionType
@@ -13,6 +13,7 @@ from typing import (
     Any,
     ClassVar,
     ParamSpec,
+    Protocol,
     TypeVar,
     Union,
     Unpack,
@@ -25,7 +26,7 @@ from typing import (
 import msgspec
 from msgspec.structs import asdict
 
-from taskmill.tasks.actions.options import Declared, Options
+from taskmill.tasks.actions.options import Declared, DeclaredAlone, Options
 from taskmill.tasks.actions.submitting import Submittable, WithOptions, arguments, submission_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+X = TypeVar("X")  # an item
+Y = TypeVar("Y")  # what comes of one
 
 ANY = "*"  # the name of the action that takes every name that is not registered
 RESULT_LIMIT = 8 * 2**20  # bytes
@@ -121,12 +124,40 @@ class Action(Submittable[P, R]):
         return self.function(**asdict(decoded))  # type: ignore[call-arg]
 
 
+class BatchAction(Action[[X], Y]):
+    """As type checkers see an action with a ``batch``: a task of it takes one item, and returns one result."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, items: list[X], /) -> Any:  # type: ignore[override]
+            """Call the function itself, with the items of a whole batch."""
+
+
+class MakeBatch(Protocol):
+    """What makes an action of a function that takes a list of items, and returns a list of results or errors."""
+
+    @overload
+    def __call__(
+        self, function: Callable[[list[X]], Coroutine[Any, Any, list[Y]]], /
+    ) -> BatchAction[X, Y]: ...
+    @overload
+    def __call__(self, function: Callable[[list[X]], list[Y]], /) -> BatchAction[X, Y]: ...
+
+
 @overload
 def action(function: Callable[P, R], /) -> Action[P, R]: ...
 @overload
 def action(
-    *, name: str | None = None, **declared: Unpack[Declared]
+    *, name: str | None = None, **declared: Unpack[DeclaredAlone]
 ) -> Callable[[Callable[P, R]], Action[P, R]]: ...
+@overload
+def action(
+    *,
+    name: str | None = None,
+    batch: int,
+    batch_wait: str | float = ...,
+    **declared: Unpack[DeclaredAlone],
+) -> MakeBatch: ...
 def action(
     function: Callable[P, R] | None = None, /, name: str | None = None, **declared: Unpack[Declared]
 ) -> Any:
@@ -141,7 +172,8 @@ def action(
     """
     if function is not None:
         return Action(function)
-    return lambda function: Action(function, name, **declared)
+    kind = Action if declared.get("batch") is None else BatchAction
+    return lambda function: kind(function, name, **declared)
 
 
 def encode_result(value: object) -> bytes:

@@ -39,8 +39,8 @@ def _path(name: str, value: str | None) -> None:
         raise ValueError(f"`{name}` names a place in the data, such as `data.customer`")
 
 
-class Declared(TypedDict, total=False):
-    """The options of :func:`taskmill.action`, as they are written."""
+class DeclaredAlone(TypedDict, total=False):
+    """The options of :func:`taskmill.action` for a function of one task, as they are written."""
 
     queue: str
     inline: bool
@@ -57,6 +57,11 @@ class Declared(TypedDict, total=False):
     over_limit: OverLimit
     fair_key: str | None
     unique: Unique | Twice | None
+
+
+class Declared(DeclaredAlone, total=False):
+    """All options, those of a function of many tasks, too."""
+
     batch: int | None
     batch_wait: str | float
 
