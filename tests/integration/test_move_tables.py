@@ -11,7 +11,7 @@ from taskmill.tasks.move.schema import NOTED
 from taskmill.tasks.move.tables import LARGE, SMALL
 
 # What belongs to a database, or to the processes that use it now.
-LEFT = {"taskmill_migration", "sqlite_sequence", "node", "lease", "move", "move_change"}
+LEFT = {"happened", "taskmill_migration", "sqlite_sequence", "node", "lease", "move", "move_change"}
 
 
 async def _tables(directory: Path) -> set[str]:

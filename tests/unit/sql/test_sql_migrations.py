@@ -9,7 +9,17 @@ from opened import opened
 from sqlalchemy import LargeBinary, Table
 
 from taskmill.sql import DatabaseError, Migration, SqliteDatabase, migrate
-from taskmill.tasks.rows.schema import MIGRATIONS, attempt, idempotency, lease, node, pause, task
+from taskmill.tasks.rows.schema import (
+    MIGRATIONS,
+    attempt,
+    happened,
+    idempotency,
+    lease,
+    node,
+    note,
+    pause,
+    task,
+)
 
 ONE = Migration(1, "one", {"sqlite": "CREATE TABLE one (id); INSERT INTO one VALUES (1)"})
 TWO = Migration(2, "two", {"sqlite": "CREATE TABLE two (id); INSERT INTO two VALUES (2)"})
@@ -73,7 +83,7 @@ def test_a_newer_database_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "table", [task, attempt, idempotency, pause, node, lease], ids=lambda table: table.name
+    "table", [task, attempt, idempotency, pause, node, lease, note, happened], ids=lambda table: table.name
 )
 def test_a_table_is_the_sum_of_its_migrations(table: Table) -> None:
     """The statements know the same columns, in the same order, as the migrations make."""

@@ -39,6 +39,7 @@ change = Table(
 NOTED: Mapping[str, tuple[str, str]] = {
     "task": ("id", "id"),
     "attempt": ("task_id", "id"),
+    "note": ("task_id", "id"),
     "idempotency": ("key", "key"),
     "tombstone": ("id", "id"),
 }

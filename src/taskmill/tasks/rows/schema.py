@@ -104,6 +104,29 @@ claim = Table(
     Column("ends_at", BigInteger),  # the end of its tasks' timeout; no heartbeat reaches beyond it
 )
 
+# What an attempt has said of itself while it ran, one row for all of it in a fifth of a second.
+note = Table(
+    "note",
+    _metadata,
+    Column("task_id", LargeBinary(16), primary_key=True),
+    Column("number", BigInteger, primary_key=True),  # microseconds since 1970
+    Column("attempt", BigInteger, nullable=False),
+    Column("progress", Text),  # JSON, the last one
+    Column("log", Text),  # JSON list of lines, each a list of its time and its text
+    Column("count", BigInteger, nullable=False),  # of lines
+    Column("size", BigInteger, nullable=False),  # bytes of their texts
+    Column("lost", BigInteger, nullable=False),  # lines before these that were not kept
+)
+
+# Which tasks have changed on a node lately, while somebody watches on another.
+happened = Table(
+    "happened",
+    _metadata,
+    Column("node", LargeBinary(16), primary_key=True),
+    Column("number", BigInteger, primary_key=True),  # microseconds since 1970, by the clock of all nodes
+    Column("keys", LargeBinary, nullable=False),  # their ids, one after the other
+)
+
 COMPONENT = "tasks"
 
 MIGRATIONS = (
@@ -125,6 +148,15 @@ MIGRATIONS = (
             "sqlite": schema_sqlite.CLAIMS,
             "postgresql": schema_postgres.CLAIMS,
             "mysql": schema_mysql.CLAIMS,
+        },
+    ),
+    Migration(
+        5,
+        "notes",
+        {
+            "sqlite": schema_sqlite.NOTES,
+            "postgresql": schema_postgres.NOTES,
+            "mysql": schema_mysql.NOTES,
         },
     ),
 )

@@ -90,3 +90,23 @@ CREATE TABLE IF NOT EXISTS claim (
     KEY claim_expiry (expires_at)
 ) {MYSQL_TABLE};
 """
+
+NOTES = f"""
+CREATE TABLE IF NOT EXISTS note (
+    task_id VARBINARY(16) NOT NULL,
+    number BIGINT NOT NULL,
+    attempt INT NOT NULL,
+    progress TEXT,
+    log LONGTEXT,
+    count INT NOT NULL,
+    size INT NOT NULL,
+    lost BIGINT NOT NULL,
+    PRIMARY KEY (task_id, number)
+) {MYSQL_TABLE};
+CREATE TABLE IF NOT EXISTS happened (
+    node VARBINARY(16) NOT NULL,
+    number BIGINT NOT NULL,
+    `keys` LONGBLOB NOT NULL,
+    PRIMARY KEY (node, number)
+) {MYSQL_TABLE};
+"""

@@ -99,3 +99,23 @@ CREATE TABLE claim (
 ) WITH (fillfactor = 50);
 CREATE INDEX claim_expiry ON claim (expires_at);
 """
+
+NOTES = """
+CREATE TABLE note (
+    task_id bytea NOT NULL,
+    number bigint NOT NULL,
+    attempt integer NOT NULL,
+    progress text,
+    log text,
+    count integer NOT NULL,
+    size integer NOT NULL,
+    lost bigint NOT NULL,
+    PRIMARY KEY (task_id, number)
+);
+CREATE TABLE happened (
+    node bytea NOT NULL,
+    number bigint NOT NULL,
+    keys bytea NOT NULL,
+    PRIMARY KEY (node, number)
+);
+"""

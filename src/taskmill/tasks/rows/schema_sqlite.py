@@ -97,3 +97,23 @@ CREATE TABLE claim (
 CREATE INDEX claim_expiry ON claim (expires_at);
 CREATE INDEX task_node ON task (node, id) WHERE node IS NOT NULL AND status = 2;
 """
+
+NOTES = """
+CREATE TABLE note (
+    task_id BLOB NOT NULL,
+    number INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    progress TEXT,
+    log TEXT,
+    count INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    lost INTEGER NOT NULL,
+    PRIMARY KEY (task_id, number)
+) WITHOUT ROWID;
+CREATE TABLE happened (
+    node BLOB NOT NULL,
+    number INTEGER NOT NULL,
+    keys BLOB NOT NULL,
+    PRIMARY KEY (node, number)
+) WITHOUT ROWID;
+"""
