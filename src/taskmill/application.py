@@ -27,6 +27,7 @@ from taskmill.supervisor import Component, Supervisor
 from taskmill.tasks.external.kind import TaskAction
 from taskmill.tasks.move.kind import TaskMove
 from taskmill.tasks.outbox.kind import TaskOutbox
+from taskmill.tasks.push.kind import TaskPush
 from taskmill.tasks.schedules.kind import TaskSchedule
 from taskmill.tasks.service import TaskService
 
@@ -55,6 +56,7 @@ KINDS: Final[Mapping[str, type[Component]]] = {
         TaskService,
         TaskSchedule,
         TaskAction,
+        TaskPush,
         TaskOutbox,
         TaskMove,
     )

@@ -269,7 +269,8 @@ class TaskService:
             *([] if letters is None else [Duty(letters.start, letters.stop)]),
             *cluster.others(self.reader, self.dispatchers, turnover, self._alarm, sweep, following),
         ]
-        self.external.open(queues, self.dispatchers, self.declared_actions)
+        outside = [action for action in self.declared_actions if action.served_outside]
+        self.external.open(queues, self.dispatchers, outside)
         resume = self.external.resume(lambda: traffic.resume(newest, database.killed))
         cluster.lead(turnover, resume, self._alarm, duties)
 

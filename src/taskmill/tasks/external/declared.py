@@ -48,7 +48,7 @@ class DeclaredAction(Action[..., Any]):
         self.max_attempts = self.options.max_attempts
         self.data_type = Annotated[Any, msgspec.Meta(extra_json_schema=schema)]
         self.result = result
-        self._validator = validator(schema)
+        self._validator = validator(schema) if schema else None  # `{}` takes anything
 
     def decode(self, data: bytes | str | msgspec.Raw) -> Any:
         """Validate JSON ``data`` by the schema; raise msgspec.ValidationError or msgspec.DecodeError.
@@ -56,7 +56,7 @@ class DeclaredAction(Action[..., Any]):
         Nothing is returned to keep: whoever runs the task decodes its data itself.
         """
         value = msgspec.json.decode(data)
-        if self._validator.is_valid(value):
+        if self._validator is None or self._validator.is_valid(value):
             return
         error = next(self._validator.iter_errors(value))
         path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.instance_path)
