@@ -18,6 +18,7 @@ from taskmill.tasks.rows.schema import (
     node,
     note,
     pause,
+    step,
     task,
 )
 
@@ -83,7 +84,9 @@ def test_a_newer_database_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "table", [task, attempt, idempotency, pause, node, lease, note, happened], ids=lambda table: table.name
+    "table",
+    [task, attempt, idempotency, pause, node, lease, note, happened, step],
+    ids=lambda table: table.name,
 )
 def test_a_table_is_the_sum_of_its_migrations(table: Table) -> None:
     """The statements know the same columns, in the same order, as the migrations make."""

@@ -40,6 +40,7 @@ NOTED: Mapping[str, tuple[str, str]] = {
     "task": ("id", "id"),
     "attempt": ("task_id", "id"),
     "note": ("task_id", "id"),
+    "step": ("task_id", "id"),
     "idempotency": ("key", "key"),
     "tombstone": ("id", "id"),
 }

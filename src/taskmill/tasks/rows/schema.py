@@ -127,6 +127,19 @@ happened = Table(
     Column("keys", LargeBinary, nullable=False),  # their ids, one after the other
 )
 
+# What steps of a task have come to: its next attempt does not take them again.
+step = Table(
+    "step",
+    _metadata,
+    Column("task_id", LargeBinary(16), primary_key=True),
+    Column("number", BigInteger, primary_key=True),  # from 1 on, in the order of their ends
+    Column("name", Text, nullable=False),  # of one task's steps, each is its own
+    Column("attempt", BigInteger, nullable=False),  # which took it
+    Column("started_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger, nullable=False),
+    Column("result", Text, nullable=False),  # JSON
+)
+
 COMPONENT = "tasks"
 
 MIGRATIONS = (
@@ -157,6 +170,15 @@ MIGRATIONS = (
             "sqlite": schema_sqlite.NOTES,
             "postgresql": schema_postgres.NOTES,
             "mysql": schema_mysql.NOTES,
+        },
+    ),
+    Migration(
+        6,
+        "steps",
+        {
+            "sqlite": schema_sqlite.STEPS,
+            "postgresql": schema_postgres.STEPS,
+            "mysql": schema_mysql.STEPS,
         },
     ),
 )

@@ -110,3 +110,16 @@ CREATE TABLE IF NOT EXISTS happened (
     PRIMARY KEY (node, number)
 ) {MYSQL_TABLE};
 """
+
+STEPS = f"""
+CREATE TABLE IF NOT EXISTS step (
+    task_id VARBINARY(16) NOT NULL,
+    number INT NOT NULL,
+    name VARCHAR(220) NOT NULL,
+    attempt INT NOT NULL,
+    started_at BIGINT NOT NULL,
+    ended_at BIGINT NOT NULL,
+    result LONGTEXT NOT NULL,
+    PRIMARY KEY (task_id, number)
+) {MYSQL_TABLE};
+"""

@@ -119,3 +119,16 @@ CREATE TABLE happened (
     PRIMARY KEY (node, number)
 );
 """
+
+STEPS = """
+CREATE TABLE step (
+    task_id bytea NOT NULL,
+    number integer NOT NULL,
+    name text NOT NULL,
+    attempt integer NOT NULL,
+    started_at bigint NOT NULL,
+    ended_at bigint NOT NULL,
+    result text NOT NULL,
+    PRIMARY KEY (task_id, number)
+);
+"""

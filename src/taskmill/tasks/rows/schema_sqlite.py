@@ -117,3 +117,16 @@ CREATE TABLE happened (
     PRIMARY KEY (node, number)
 ) WITHOUT ROWID;
 """
+
+STEPS = """
+CREATE TABLE step (
+    task_id BLOB NOT NULL,
+    number INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    ended_at INTEGER NOT NULL,
+    result TEXT NOT NULL,
+    PRIMARY KEY (task_id, number)
+) WITHOUT ROWID;
+"""
