@@ -31,6 +31,9 @@ def run(
         typer.Option("--insecure", help="Listen beyond this machine, although anybody may ask anything."),
     ] = False,
     override: Overrides = [],  # noqa: B006 - typer reads the default and never changes it
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Start again, in place, when an action or the registry changes.")
+    ] = False,
     log_format: Annotated[
         LogFormat, typer.Option(help="Lines for people, or JSON for programs.")
     ] = LogFormat.TEXT,
@@ -46,5 +49,7 @@ def run(
     began = time.monotonic()
     configure(log_format, log_level)
     from taskmill.cli import serving  # noqa: PLC0415 - slow to import, and for this command alone
+    from taskmill.cli.given import Given  # noqa: PLC0415
 
-    sys.exit(serving.run(directory, addr, data, only, override, began, insecure=insecure))
+    given = Given(addr, only, override, insecure=insecure)
+    sys.exit(serving.run(directory, data, given, began, reload=reload))

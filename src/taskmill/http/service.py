@@ -33,6 +33,7 @@ from taskmill.units import Duration, Size
 logger = logging.getLogger(__name__)
 
 LAST_PARAMETER = re.compile(r"([^{}]*/)\{(\w+)\}")  # a path whose last part is its one parameter
+FRESH = 0.1  # seconds in which one who has connected sends the first request
 SPARE_DESCRIPTORS = 64  # for databases, pipes and logs: a flood of clients must not take them
 
 
@@ -99,6 +100,7 @@ class HttpService:
         self._served: list[Served] = []
         self._unguarded: list[str] = []  # paths
         self._listening: socket.socket | None = None
+        self._handed_over = False
         self._server: uvicorn.Server | None = None
         self._starting: asyncio.Task[None] | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -190,6 +192,7 @@ class HttpService:
         if self._server is None or self._listening is None:
             raise SupervisorError(f"{self.id} does not listen")
         self._server.config.timeout_graceful_shutdown = 1
+        self._handed_over = True
         return self._listening.dup()
 
     async def stop(self) -> None:
@@ -199,6 +202,8 @@ class HttpService:
         if server is None or self._sweeper is None or self._starting is None:
             return
         await self._starting
+        if self._handed_over:
+            await _hear_out(server)
         await server.shutdown()
         self._sweeper.cancel()
         for connection in list(server.server_state.connections):
@@ -233,6 +238,19 @@ class HttpService:
         self.now = time.monotonic()
         self.date = formatdate(usegmt=True).encode()
         await server.on_tick(0)  # uvicorn's own Date header
+
+
+async def _hear_out(server: uvicorn.Server) -> None:
+    """Take no more connections, and let those that have just come say what they came for."""
+    for listening in server.servers:
+        listening.close()
+    await asyncio.sleep(0)  # those that are being taken
+    deadline = time.monotonic() + FRESH
+    while time.monotonic() < deadline:
+        connections = cast("set[Connection]", server.server_state.connections)
+        if not any(one.cycle is None for one in connections):
+            return
+        await asyncio.sleep(FRESH / 10)
 
 
 def _listen(addr: str) -> socket.socket:

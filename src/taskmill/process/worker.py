@@ -48,6 +48,10 @@ def main() -> None:
     page = Page(int(sys.argv[2]))
     os.close(int(sys.argv[2]))
     attach(page)
+    if (place := os.environ.get("TASKMILL_SOURCES")) is not None:
+        from taskmill.process.kept import load_from  # noqa: PLC0415 - where sources may be changed under way
+
+        load_from(place)
     serve(connection, page)
 
 

@@ -12,7 +12,7 @@ from taskmill.registry.problems import Problem, nearest
 from taskmill.registry.yaml_tree import MAX_BYTES, Node, YamlError, parse
 
 INDEX: Final = "_index.yaml"
-_SKIPPED: Final = {"venv", "node_modules", "__pycache__", "data"}
+SKIPPED: Final = {"venv", "node_modules", "__pycache__", "data"}
 _FIELDS: Final = ("version", "namespace", "entries")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.-]*")
 
@@ -38,7 +38,7 @@ def index_files(directory: Path) -> list[Path]:
     found = []
     for folder, subfolders, names in os.walk(directory):
         subfolders[:] = sorted(
-            name for name in subfolders if not name.startswith(".") and name not in _SKIPPED
+            name for name in subfolders if not name.startswith(".") and name not in SKIPPED
         )
         if INDEX in names:
             found.append(Path(folder, INDEX))
