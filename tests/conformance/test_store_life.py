@@ -168,6 +168,24 @@ def test_what_is_due_is_queued_and_what_nobody_started_in_time_expires(place: Pl
     asyncio.run(main())
 
 
+def test_what_is_held_too_long_ends_among_what_is_due(place: Place) -> None:
+    async def main() -> None:
+        async with place.open() as database:
+            stored = Stored(database)
+            lapsed: list[bytes] = []
+            stored.store.lapsed = lapsed.extend
+            at = now()
+            status = Status.SCHEDULED.value
+            held = [await stored.add_full(status=status, run_at=at + number, held=0) for number in range(3)]
+            own = await stored.add_full(status=status, run_at=at + 2)
+            assert [row[0] for row in await stored.store.due(at + 2, 3)] == []
+            assert lapsed == held
+            assert [row[0] for row in await stored.store.due(at + 2, 3)] == [own]
+            assert await stored.states([*held, own]) == ["cancelled"] * 3 + ["queued"]
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("count", [1, 2, 64, 2_000])
 def test_batches_of_any_length(place: Place, count: int) -> None:
     async def main() -> None:

@@ -11,7 +11,10 @@ from taskmill.tasks.move.schema import NOTED
 from taskmill.tasks.move.tables import LARGE, SMALL
 
 # What belongs to a database, or to the processes that use it now.
-LEFT = {"happened", "taskmill_migration", "sqlite_sequence", "node", "lease", "move", "move_change"}
+LEFT = {"happened", "taskmill_migration", "sqlite_sequence", "node", "lease", "move", "move_change"} | {
+    "task_index",
+    "indexed",
+}
 
 
 async def _tables(directory: Path) -> set[str]:

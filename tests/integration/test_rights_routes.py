@@ -14,12 +14,14 @@ from taskmill.process.source import load_attribute
 
 # What each route takes. One that is not here is judged by what its function says, which is `admin` by default.
 TABLE = {
-    "submit": "POST /tasks, POST /tasks/bulk, POST /tasks/{id}/cancel, POST /tasks/{id}/retry",
+    "submit": "POST /tasks, POST /tasks/bulk, POST /tasks/{id}/cancel, POST /tasks/{id}/retry, "
+    "DELETE /tasks/{id}",
+    "submit or work": "POST /tasks/{id}/release",
     "observe": "GET /tasks, GET /tasks/{id}, GET /tasks/{id}/why, GET /queues, GET /queues/{name}, GET /actions, "
     "GET /nodes, GET /move, GET /openapi.json",
     "read": "GET /schedules, GET /schedules/{name}",
     "work": "POST /queues/{name}/claim, POST /tasks/{id}/heartbeat, POST /tasks/{id}/complete, POST /tasks/{id}/fail, "
-    "POST /tasks/{id}/release, POST /tasks/heartbeat, POST /tasks/complete, POST /tasks/fail, POST /tasks/release",
+    "POST /tasks/heartbeat, POST /tasks/complete, POST /tasks/fail, POST /tasks/release",
     "admin": "POST /tasks/cancel, POST /tasks/retry, POST /tasks/prune, PUT /schedules/{name}, "
     "DELETE /schedules/{name}, POST /schedules/{name}/run, POST /schedules/{name}/pause, "
     "POST /schedules/{name}/resume, POST /queues/{name}/pause, POST /queues/{name}/resume, POST /move, DELETE /move",

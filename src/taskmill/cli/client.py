@@ -37,6 +37,10 @@ class Api:
         """POST to a path. Ends the command where that fails."""
         return self._succeed(self._send("POST", path, body=body, headers=headers))
 
+    def delete(self, *path: str) -> Answer:
+        """DELETE a path. Ends the command where that fails."""
+        return self._succeed(self._send("DELETE", path))
+
     def try_post(self, *path: str) -> Answer:
         """POST to a path, and return the answer, also where it is a refusal."""
         return self._send("POST", path)

@@ -30,6 +30,9 @@ def submit(
     expires_in: Annotated[
         str, typer.Option(metavar="DURATION", help="It fails if not started by then.")
     ] = "",
+    hold: Annotated[
+        str, typer.Option(metavar="DURATION", help="Store it; it runs once it is released, within so long.")
+    ] = "",
     idempotency_key: Annotated[str, typer.Option(help="Sent again within a day, it is the same task.")] = "",
     url: options.Url = options.SERVER,
     token: options.Token = "",
@@ -52,6 +55,7 @@ def submit(
         delay=_seconds("delay", delay),
         timeout=_seconds("timeout", timeout),
         expires_in=_seconds("expires-in", expires_in),
+        hold=_seconds("hold", hold),
     )
     if tag:
         body["tags"] = list(tag)

@@ -125,6 +125,14 @@ class AsyncClient:
         """Run a failed or cancelled task again; raise ProblemError (409) where it is neither."""
         return await self._ask(calls.retry(id_))
 
+    async def release(self, id_: str) -> None:
+        """Let a task run that was submitted with ``hold``; raise ProblemError (409) where it has been cancelled."""
+        await self._ask(calls.release(id_))
+
+    async def drop(self, id_: str) -> Task:
+        """Take back a task that was submitted with ``hold``; raise ProblemError (409) where it was released."""
+        return await self._ask(calls.drop(id_))
+
     async def cancel_many(self, *, dry_run: bool = False, **filters: Unpack[Filters]) -> int:
         """Cancel all that pass the filters, or, dry, only count them; return how many those are."""
         many = walks.Many("cancel", plain(filters))

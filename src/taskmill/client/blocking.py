@@ -121,6 +121,14 @@ class Client:
         """Run a failed or cancelled task again; raise ProblemError (409) where it is neither."""
         return self._ask(calls.retry(id_))
 
+    def release(self, id_: str) -> None:
+        """Let a task run that was submitted with ``hold``; raise ProblemError (409) where it has been cancelled."""
+        self._ask(calls.release(id_))
+
+    def drop(self, id_: str) -> Task:
+        """Take back a task that was submitted with ``hold``; raise ProblemError (409) where it was released."""
+        return self._ask(calls.drop(id_))
+
     def cancel_many(self, *, dry_run: bool = False, **filters: Unpack[Filters]) -> int:
         """Cancel all that pass the filters, or, dry, only count them; return how many those are."""
         many = walks.Many("cancel", plain(filters))

@@ -78,6 +78,16 @@ def retry(id_: str) -> Call[model.Task]:
     return Call("POST", target("tasks", id_, "retry"), _as(model.Task), safe=False)
 
 
+def release(id_: str) -> Call[None]:
+    """Let a held task run."""
+    return Call("POST", target("tasks", id_, "release"), _check, _NOTHING)
+
+
+def drop(id_: str) -> Call[model.Task]:
+    """Drop a held task."""
+    return Call("DELETE", target("tasks", id_), _as(model.Task))
+
+
 def change_many(verb: str, fields: Mapping[str, object]) -> Call[model.Changed]:
     """Cancel, or run again, a part of those that pass the filters. Sent twice, the count would be wrong."""
     return Call("POST", target("tasks", verb), _as(model.Changed), msgspec.json.encode(fields), safe=False)

@@ -54,6 +54,14 @@ class Handle(_Submitted, Generic[T]):
         """Cancel the task; raise ProblemError (409) where it has ended."""
         return self._client.cancel(self.id)
 
+    def release(self) -> None:
+        """Let the task run, which was submitted with ``hold``; raise ProblemError (409) where it has been cancelled."""
+        self._client.release(self.id)
+
+    def drop(self) -> Task:
+        """Take the task back, which was submitted with ``hold``; raise ProblemError (409) where it was released."""
+        return self._client.drop(self.id)
+
 
 class AsyncHandle(_Submitted, Generic[T]):
     """A task that an :class:`AsyncClient` submitted. ``T`` is what its action returns."""
@@ -79,3 +87,11 @@ class AsyncHandle(_Submitted, Generic[T]):
     async def cancel(self) -> Task:
         """Cancel the task; raise ProblemError (409) where it has ended."""
         return await self._client.cancel(self.id)
+
+    async def release(self) -> None:
+        """Let the task run, which was submitted with ``hold``; raise ProblemError (409) where it has been cancelled."""
+        await self._client.release(self.id)
+
+    async def drop(self) -> Task:
+        """Take the task back, which was submitted with ``hold``; raise ProblemError (409) where it was released."""
+        return await self._client.drop(self.id)

@@ -53,6 +53,7 @@ class Task(msgspec.Struct, kw_only=True):
     expires_at: str | None
     started_at: str | None
     finished_at: str | None
+    held_until: str | None = None
     attempts: list[Attempt] = []
 
     @property

@@ -153,6 +153,7 @@ class _Task(NamedTuple):
             "fair_key_": None,
             "limit_key_": None,  # the dispatcher finds out for itself
             "tags_": msgspec.json.encode(list(wanted.tags)).decode() if wanted.tags else None,
+            "held_": None,
         }
 
 

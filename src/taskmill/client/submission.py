@@ -13,7 +13,7 @@ from taskmill.units import parse_duration
 T = TypeVar("T")
 
 Duration = float | str | timedelta  # seconds; a text such as `10s`, `5m`, `2h`
-_DURATIONS = ("delay", "timeout", "expires_in", "start_by")
+_DURATIONS = ("delay", "timeout", "expires_in", "start_by", "hold")
 
 
 class SubmitOptions(TypedDict, total=False):
@@ -21,7 +21,8 @@ class SubmitOptions(TypedDict, total=False):
 
     ``delay`` or ``run_at`` is when it may begin, ``key`` makes waiting tasks with the same one the same task,
     ``timeout`` is how long an attempt may take, ``expires_in`` fails it if it has not begun by then, and
-    ``start_by`` has it refused at once where it is not likely to begin by then. A submission that is sent again
+    ``start_by`` has it refused at once where it is not likely to begin by then. With ``hold`` it is only stored: it
+    runs once it is released, and is cancelled where that does not come within so long. A submission that is sent again
     with its ``idempotency_key`` is the same task; without one the client makes one up for each submission.
     """
 
@@ -36,6 +37,7 @@ class SubmitOptions(TypedDict, total=False):
     timeout: Duration
     expires_in: Duration
     start_by: Duration
+    hold: Duration
     idempotency_key: str
 
 

@@ -115,6 +115,7 @@ class Health(msgspec.Struct):
         "plain": {"action": "uppercase", "data": {"text": "hi"}},
         "urgent": {"action": "uppercase", "data": {"text": "hi"}, "priority": 9, "expires_in": 60, "tags": ["demo"]},
         "later": {"action": "sum", "data": {"numbers": [1, 2.5]}, "delay": 30, "key": "nightly"},
+        "held": {"action": "uppercase", "data": {"text": "hi"}, "hold": 60},
     },
     answers={200: words.ENDED, 202: words.SUBMITTED},
     problems={

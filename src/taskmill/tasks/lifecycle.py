@@ -46,6 +46,7 @@ _Q, _S, _R, _C, _F, _X = Status
 STEPS: Final[Mapping[str, Step]] = {
     "submit": Step((), _Q, "client"),
     "delay": Step((), _S, "client"),
+    "hold": Step((), _S, "client"),
     "due": Step((_S,), _Q, "clock"),
     "start": Step((_Q, _R), _R, "worker"),
     "complete": Step((_Q, _R), _C, "worker"),
@@ -54,6 +55,7 @@ STEPS: Final[Mapping[str, Step]] = {
     "release": Step((_R,), _Q, "shutdown"),
     "reclaim": Step((_R,), _Q, "leader"),
     "expire": Step((_Q, _S), _F, "clock"),
+    "lapse": Step((_S,), _X, "clock"),
     "cancel": Step((_Q, _S, _R), _X, "client"),
     "redrive": Step((_F, _X), _Q, "client"),
 }

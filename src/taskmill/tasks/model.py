@@ -72,6 +72,7 @@ class Task(msgspec.Struct, kw_only=True):
     timeout: float | None
     created_at: Time
     run_at: Time | None
+    held_until: Time | None
     expires_at: Time | None
     started_at: Time | None
     finished_at: Time | None
@@ -117,7 +118,7 @@ def details(row: Sequence[Any], attempts: Sequence[Sequence[Any]]) -> TaskDetail
 def _fields(row: Sequence[Any]) -> dict[str, Any]:
     (
         id_, action, queue, data, status, attempt, max_attempts, created, started, finished, result, error,
-        _rank, priority, run_at, expires_at, timeout, key, fair_key, _limit_key, tags, _node,
+        _rank, priority, run_at, expires_at, timeout, key, fair_key, _limit_key, tags, _node, held, _version,
     ) = row  # fmt: skip
     return {
         "id": to_text(id_),
@@ -135,7 +136,8 @@ def _fields(row: Sequence[Any]) -> dict[str, Any]:
         "max_attempts": max_attempts,
         "timeout": None if timeout is None else timeout / 1000,
         "created_at": timestamp(created),
-        "run_at": moment(run_at),
+        "run_at": moment(run_at if held is None else held or None),
+        "held_until": moment(run_at) if held is not None and status == Status.SCHEDULED else None,
         "expires_at": moment(expires_at),
         "started_at": moment(started),
         "finished_at": moment(finished),

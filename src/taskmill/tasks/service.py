@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, ClassVar, Literal
-
-from msgspec import Meta, field
+from typing import Any, ClassVar
 
 from taskmill.process.host import ProcessHost
 from taskmill.process.pool import WorkerPool
 from taskmill.process.source_check import check_source
 from taskmill.queue import Queue
-from taskmill.registry import Entry, EntryConfig, Mistake, reference
+from taskmill.registry import Entry, EntryConfig, Mistake
 from taskmill.sql import Database, DatabaseError, Overloaded
 from taskmill.supervisor import Context
 from taskmill.tasks.actions.catalog import Catalog
@@ -24,8 +22,10 @@ from taskmill.tasks.cluster.following import Following
 from taskmill.tasks.cluster.nodes import Nodes
 from taskmill.tasks.cluster.sweep import Sweep
 from taskmill.tasks.cluster.turnover import Turnover
+from taskmill.tasks.config import TaskServiceConfig
 from taskmill.tasks.control.control import Control
 from taskmill.tasks.control.dead_letter import DeadLetters
+from taskmill.tasks.control.holding import Holding
 from taskmill.tasks.control.many import Many
 from taskmill.tasks.dispatch.alarm import Alarm
 from taskmill.tasks.dispatch.dispatcher import Dispatcher
@@ -38,7 +38,7 @@ from taskmill.tasks.intake.admission import Admission
 from taskmill.tasks.intake.backlog import Backlog
 from taskmill.tasks.intake.intake import Intake
 from taskmill.tasks.intake.placing import Placing
-from taskmill.tasks.retention.retention import Keep, Retention
+from taskmill.tasks.retention.retention import Retention
 from taskmill.tasks.rows.reader import Reader
 from taskmill.tasks.rows.store import Store
 from taskmill.tasks.schedules.firing import Tasks
@@ -51,44 +51,6 @@ from taskmill.tasks.view.queues import Overview
 from taskmill.tasks.waiting.waiters import Waiters
 from taskmill.tasks.work.watchdog import Watchdog
 from taskmill.tasks.work.worker import Worker
-from taskmill.units import Duration, Size
-
-
-class TaskServiceConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
-    """The task queue: stores tasks in a database, dispatches them through queues, runs their actions."""
-
-    database: Annotated[str, reference("db.sql.*", description="Where tasks are stored.")]
-    queue: Annotated[str, reference("queue.queue", description="What dispatches them.")]
-    queues: Annotated[
-        list[Annotated[str, reference("queue.queue")]],
-        Meta(description="More queues, for tasks and actions that name one."),
-    ] = field(default_factory=list)
-    host: Annotated[str, reference("process.host", description="Where actions that are a plain `def` run.")]
-    actions: Annotated[
-        list[str], Meta(description="Sources of actions: `file://actions.py`, or a module `package.module`.")
-    ] = field(default_factory=list)
-    only: Annotated[
-        Literal["http", "workers"] | None,
-        Meta(
-            description="What this process does of it, where several share the database: `http` takes tasks in, "
-            "`workers` runs them. `null`: both. `taskmill run --only` sets it."
-        ),
-    ] = None
-    ageing: Annotated[
-        Duration,
-        Meta(description="After waiting so long, a task is as urgent as a new one of the next priority."),
-    ] = Duration(600)
-    max_backlog: Annotated[
-        Annotated[int, Meta(ge=1)] | None,
-        Meta(description="Tasks that may wait or run; beyond them submissions get 503. `null`: no bound."),
-    ] = 10_000_000
-    keep: Annotated[Keep, Meta(description="For how long ended tasks are kept.")] = Keep()
-    max_size: Annotated[
-        Size, Meta(description="Beyond it the oldest ended tasks go, whatever their age; 0 for no bound.")
-    ] = Size(10 * 2**30)
-    tombstones: Annotated[
-        Duration, Meta(description="For how long the id of a pruned task answers 410; then it is unknown.")
-    ] = Duration(30 * 86_400)
 
 
 class TaskService:
@@ -206,6 +168,7 @@ class TaskService:
         self.control = Control(
             database, catalog, dispatchers, placing, traffic.cancelled, traffic.redriven, traffic.paused
         )
+        self.holding = Holding(self.store, placing, self._alarm, traffic.expired, cluster.clock)
         traffic.connect(self.store, strays, self.worker, self._alarm, self.control)
         self.listing = Listing(reader)
         self.many = Many(reader, self.listing, self.control)

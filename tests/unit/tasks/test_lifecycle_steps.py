@@ -23,7 +23,7 @@ NUMBERS = range(4)  # attempts, in the row and in what comes
 UPDATES: Mapping[str, Update] = {
     "due": steps.DUE, "start": steps.START, "complete": steps.COMPLETE, "fail": steps.FAIL, "retry": steps.RETRY,
     "release": steps.RELEASE, "expire": steps.EXPIRE, "cancel": steps.CANCEL, "redrive": steps.REDRIVE,
-    "reclaim": sweep_statements.RECLAIM,
+    "reclaim": sweep_statements.RECLAIM, "lapse": steps.LAPSE,
 }  # fmt: skip
 ENDS = ("complete", "fail", "retry")  # of an attempt
 
@@ -40,7 +40,7 @@ class Table:
         for key in (KEY, OTHER):
             self.connection.execute(
                 "INSERT INTO task (id, action, queue, data, status, attempt, max_attempts, created_at, rank, run_at,"
-                " node) VALUES (?, 'a', 'tasks', '{}', ?, ?, 3, 0, 5, 7, ?)",
+                " node, held) VALUES (?, 'a', 'tasks', '{}', ?, ?, 3, 0, 5, 7, ?, 0)",
                 (key, status.value, attempt, NODE),
             )
 
@@ -139,8 +139,8 @@ def test_what_each_step_stores(table: Table) -> None:
         "retry": {"attempt": 2, "started_at": 11, "error": '{"type":"E"}', "rank": 17, "run_at": 19},
         "release": {"attempt": 1}, "expire": {"finished_at": 13, "error": '{"type":"E"}'},
         "cancel": {"finished_at": 13, "error": '{"type":"E"}'},
-        "redrive": {"max_attempts": 23, "finished_at": None, "rank": 17, "run_at": None, "node": None},
-        "reclaim": {"node": None},
+        "redrive": {"max_attempts": 23, "finished_at": None, "rank": 17, "run_at": None, "node": None, "held": None},
+        "reclaim": {"node": None}, "lapse": {"finished_at": 13, "error": '{"type":"E"}'},
     }  # fmt: skip
     assert stored.keys() == UPDATES.keys()
     for name, values in stored.items():
@@ -148,7 +148,7 @@ def test_what_each_step_stores(table: Table) -> None:
             running = source is Status.RUNNING and name != "start"
             table.put(source, 2 if running else 1)
             expected = table.rows()[KEY] | values | {"status": STEPS[name].target.value}
-            if name in ("due", "expire", "cancel", "redrive"):
+            if name in ("due", "expire", "lapse", "cancel", "redrive"):
                 expected["attempt"] = table.rows()[KEY]["attempt"]
             assert table.run(UPDATES[name], 2) == 1
             assert table.rows()[KEY] == expected, (name, source)

@@ -10,12 +10,14 @@ from typing import Final, Literal, get_args
 Scope = Literal["submit", "read", "observe", "work", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
-# What an endpoint may ask for: one of them, or nothing at all.
-Needed = Literal["public", "submit", "read", "observe", "work", "admin"]
+# What an endpoint may ask for: one of them, either of two, or nothing at all.
+Needed = Literal["public", "submit", "read", "observe", "work", "submit or work", "admin"]
 
 _IMPLIED: Final[dict[str, frozenset[str]]] = {
     "read": frozenset({"read", "observe"}),
-    "admin": frozenset(SCOPES),
+    "submit": frozenset({"submit", "submit or work"}),
+    "work": frozenset({"work", "submit or work"}),
+    "admin": frozenset({*SCOPES, "submit or work"}),
 }
 
 

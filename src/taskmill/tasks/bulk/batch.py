@@ -32,7 +32,7 @@ def read(body: bytes, catalog: Catalog, placing: Placing) -> Wanted:
     """Read one body; raise BadRequest where it cannot be a task."""
     submission, registered, _ = read_submission(body, catalog)
     if isinstance(submission, Submission):
-        placing.queue_of(submission, registered)
+        placing.check(submission, registered)
         if submission.start_by is not None:
             why = "for single submissions only"
             raise BadRequest("Leave `start_by` out, or use `expires_in`.", [FieldError("start_by", why)])

@@ -12,6 +12,7 @@ from taskmill.http import Answer, BadRequest, Operation, caller_of, parse_body, 
 from taskmill.registry import nearest
 from taskmill.tasks.actions.failure import Failure
 from taskmill.tasks.api import NoQuery, answering_503, missing
+from taskmill.tasks.control.holding_api import let_go
 from taskmill.tasks.external import bodies
 from taskmill.tasks.external.bodies import (
     Beaten,
@@ -20,6 +21,7 @@ from taskmill.tasks.external.bodies import (
     CompleteBody,
     FailBody,
     LeaseBody,
+    ReleaseBody,
     Stored,
 )
 from taskmill.tasks.external.counter import Open
@@ -29,7 +31,7 @@ from taskmill.tasks.ids import from_text
 from taskmill.tasks.model import timestamp
 from taskmill.tasks.openapi import words
 from taskmill.tasks.rights.doors import let_near
-from taskmill.tasks.rights.rights import claimable
+from taskmill.tasks.rights.rights import check_scope, claimable
 from taskmill.tasks.service import TaskService
 
 OVER = "The lease is not its task's any more: it has run out, the task has ended, or another has it."
@@ -109,14 +111,23 @@ async def fail_task(request: Request, *, tasks: TaskService) -> Stored:
 
 
 @Operation(
-    "Give a task back", words.WORKERS, scope="work", for_limited=True, path=words.BY_ID, body=LeaseBody,
-    description="It waits again, in its old place. The attempt is not counted.",
-    answers={200: Answer("It waits again, from a moment later on.", Stored)}, problems=PROBLEMS,
+    "Give a task back, or let a held one run", words.WORKERS, scope="submit or work", for_limited=True,
+    path=words.BY_ID, body=ReleaseBody, body_optional=True,
+    description="With a `lease`, a worker gives its task back: it waits again, in its old place, and the attempt is "
+    "not counted. Without one, a task that was stored with `hold` is let go of; to do so again does no harm.",
+    answers={200: Answer("It waits, or has gone on already.", Stored)},
+    problems={**PROBLEMS, 409: f"{OVER} Or it was held for too long, or dropped, and is cancelled: submit it again."},
 )  # fmt: skip
 async def release_task(request: Request, *, tasks: TaskService) -> Stored:
     """``POST /tasks/{id}/release``."""
-    _, one = await _read(request, LeaseBody)
-    return await _end(request, tasks, one, GIVEN_BACK)
+    parse_query(request.scope["query_string"], NoQuery)
+    body = await parse_body(request, ReleaseBody)
+    caller = caller_of(request)
+    check_scope(caller, "submit" if body.lease is None else "work")
+    if body.lease is None:
+        task = await let_go(caller, tasks, from_text(request.path_params["id"]))
+        return Stored(task.id, task.status)
+    return await _end(request, tasks, bodies.named(request.path_params["id"], body.lease), GIVEN_BACK)
 
 
 async def _end(request: Request, tasks: TaskService, one: Named | None, failure: Failure) -> Stored:

@@ -66,9 +66,15 @@ class WorkerError(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class LeaseBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of ``POST /tasks/{id}/heartbeat`` and ``/release``."""
+    """The body of ``POST /tasks/{id}/heartbeat``."""
 
     lease: Lease
+
+
+class ReleaseBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of ``POST /tasks/{id}/release``: without a lease it lets a held task go."""
+
+    lease: Lease | None = None
 
 
 class CompleteBody(LeaseBody, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ from taskmill.tasks.actions.catalog import Registered
 from taskmill.tasks.intake.submission import Submission
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.message import Place, TaskMessage
+from taskmill.units import parse_duration
 
 _encode = msgspec.json.encode
 
@@ -53,10 +54,26 @@ class Placing:
             )
         return queue
 
+    def check(self, submission: Submission, registered: Registered) -> None:
+        """Raise BadRequest where a submission could not be placed."""
+        self.queue_of(submission, registered)
+        if submission.hold is None:
+            return
+        for name, given in (
+            ("key", submission.key or registered.action.options.unique.key),
+            ("start_by", submission.start_by),
+        ):
+            if given is not None:
+                raise BadRequest(
+                    f"Leave `{name}` out, or `hold`: others cannot count on a task that may be dropped.",
+                    [FieldError("hold", f"cannot stand beside `{name}`, here or declared by the action")],
+                )
+
     def place(
         self, id_: bytes, submission: Submission, registered: Registered, decoded: Any, now: int
     ) -> NewTask:
-        """Place a submission; raise BadRequest where it names a queue that there is not."""
+        """Place a submission; raise BadRequest where :meth:`check` does."""
+        self.check(submission, registered)
         options = registered.action.options
         queue = self.queue_of(submission, registered)
         at = now
@@ -78,18 +95,20 @@ class Placing:
             limit_key=limit_key_of(registered, submission.data) if options.limited else None,
         )
         message = TaskMessage(id_, submission.action, registered, data, decoded, place=place)
+        own = at if at > now else None
         return NewTask(
             message,
             place,
-            run_at=at if at > now else None,
+            run_at=own if submission.hold is None else now + int(parse_duration(submission.hold) * 1000),
             fair_key=submission.fair_key or _text_at(options.fair_key, submission.data),
             tags=submission.tags,
             created_at=now,
+            held=None if submission.hold is None else own or 0,
         )
 
 
 class NewTask(msgspec.Struct):
-    """A task that is not stored yet."""
+    """A task that is not stored yet. ``held`` is its own ``run_at``, or 0, where it is held until ``run_at``."""
 
     message: TaskMessage
     place: Place
@@ -97,6 +116,7 @@ class NewTask(msgspec.Struct):
     fair_key: str | None
     tags: list[str]
     created_at: int
+    held: int | None = None
 
     @property
     def status(self) -> Status:
@@ -123,6 +143,7 @@ class NewTask(msgspec.Struct):
             self.fair_key,
             place.limit_key,
             _encode(self.tags).decode() if self.tags else None,
+            self.held,
         )
 
 

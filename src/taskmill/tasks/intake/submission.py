@@ -59,6 +59,13 @@ class Submission(PlainSubmission, kw_only=True, forbid_unknown_fields=True):
     expires_in: Annotated[Seconds, means("It fails with `expired` if it has not begun by then.")] | None = (
         None
     )
+    hold: (
+        Annotated[
+            Seconds, means("Store it, and let it run once it is released; it is cancelled after so long.")
+        ]
+        | Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,5}(s|m|h)$"), means("Such as `60s`.")]
+        | None
+    ) = None
     start_by: Annotated[Seconds, means("Refused with 503 if it is not likely to begin by then.")] | None = (
         None
     )

@@ -7,6 +7,7 @@ from collections.abc import Collection
 import msgspec
 
 from taskmill.http import BadRequest, Caller, FieldError
+from taskmill.http.auth.caller import Scope
 from taskmill.tasks.model import NULL, Attempt, ShownError, Task, TaskDetails, TaskError
 from taskmill.tasks.view.filters import Filters
 
@@ -41,6 +42,12 @@ def check_submission(caller: Caller, queue: str, action: str) -> None:
         raise _forbidden("action", action, caller.actions)
     if caller.queues is not None and queue not in caller.queues:
         raise _forbidden("queue", queue, caller.queues)
+
+
+def check_scope(caller: Caller | None, scope: Scope) -> None:
+    """Raise BadRequest (403) where a caller lacks a scope."""
+    if caller is not None and scope not in caller.scopes:
+        raise BadRequest(f"This takes the scope `{scope}`, which the key does not have.", status=403)
 
 
 def narrow(caller: Caller | None, filters: Filters) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, Text
 
 from taskmill.sql import Migration
-from taskmill.tasks.rows import schema_mysql, schema_postgres, schema_sqlite
+from taskmill.tasks.rows import schema_finding, schema_mysql, schema_postgres, schema_sqlite
 
 _metadata = MetaData()
 
@@ -38,6 +38,11 @@ task = Table(
     Column("limit_key", Text),  # which limit it counts against
     Column("tags", Text),  # JSON list
     Column("node", LargeBinary(16)),  # which node has it in hand, where there are several
+    # A held task's own `run_at`, 0 for none. While it is held, `run_at` is the end of that.
+    Column("held", BigInteger),
+    Column(
+        "version", BigInteger
+    ),  # of its action: the schema that its data has passed, a number of `action_schema`
 )
 
 # The failed attempts of a task, the last few of them; a task that went well has none.
@@ -49,6 +54,36 @@ attempt = Table(
     Column("started_at", BigInteger),
     Column("ended_at", BigInteger, nullable=False),
     Column("error", Text, nullable=False),  # JSON
+)
+
+# The schemas that actions have had: data is stored by the number of the one that it has passed.
+action_schema = Table(
+    "action_schema",
+    _metadata,
+    Column("number", BigInteger, primary_key=True),
+    Column("action", Text, nullable=False),
+    Column("hash", Text, nullable=False),  # of the schema: hexadecimal
+    Column("data", Text, nullable=False),  # the schema itself: JSON
+    Column("stored_at", BigInteger, nullable=False),
+)
+
+# What stands in the data of tasks at the paths that their actions have indexed.
+task_index = Table(
+    "task_index",
+    _metadata,
+    Column("path", Text, primary_key=True),  # such as `data.customer`
+    Column("value", Text, primary_key=True),
+    Column("task_id", LargeBinary(16), primary_key=True),
+)
+
+# The paths that actions have indexed, and how far tasks from before that are in the index.
+indexed = Table(
+    "indexed",
+    _metadata,
+    Column("action", Text, primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("reached", LargeBinary(16), nullable=False),  # up to this id they are,
+    Column("last", LargeBinary(16), nullable=False),  # and this is the last of them
 )
 
 # What an `Idempotency-Key` was used for.
@@ -179,6 +214,15 @@ MIGRATIONS = (
             "sqlite": schema_sqlite.STEPS,
             "postgresql": schema_postgres.STEPS,
             "mysql": schema_mysql.STEPS,
+        },
+    ),
+    Migration(
+        7,
+        "held tasks, schemas of actions, and the index of data",
+        {
+            "sqlite": schema_finding.SQLITE,
+            "postgresql": schema_finding.POSTGRES,
+            "mysql": schema_finding.MYSQL,
         },
     ),
 )

@@ -47,7 +47,7 @@ ADD: Insert = insert(task).values(
 # Any other task. Parameters: all of FULL, in this order.
 FULL = (
     "id", "action", "queue", "data", "status", "max_attempts", "created_at", "rank", "priority",
-    "run_at", "expires_at", "timeout", "key", "fair_key", "limit_key", "tags",
+    "run_at", "expires_at", "timeout", "key", "fair_key", "limit_key", "tags", "held",
 )  # fmt: skip
 ADD_FULL: Insert = insert(task).values(
     attempt=literal_column("0"), **{name: bindparam(f"{name}_") for name in FULL}
@@ -149,9 +149,9 @@ RUNNING: Select[Any] = (
     .limit(bindparam("limit_"))
 )
 
-# Scheduled tasks whose time has come, the first ones. Parameters: now, limit.
+# Scheduled tasks whose time has come, the first ones, and last of each whether it is held. Parameters: now, limit.
 DUE: Select[Any] = (
-    select(*DISPATCHABLE)
+    select(*DISPATCHABLE, task.c.held)
     .where(task.c.status == code(Status.SCHEDULED), task.c.run_at <= bindparam("now_"))
     .order_by(task.c.run_at, task.c.id)
     .limit(bindparam("limit_"))

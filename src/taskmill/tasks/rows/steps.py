@@ -9,6 +9,7 @@ from sqlalchemy import (
     Insert,
     Integer,
     LargeBinary,
+    Select,
     Text,
     Update,
     bindparam,
@@ -124,6 +125,12 @@ CANCEL: Update = step(
     error=func.coalesce(bindparam("error_", type_=Text), task.c.error),
 )
 
+# A held task whose time is over, or that its client drops; one that was let go of meanwhile stays as it is.
+# Parameters: finished_at, error, id.
+LAPSE: Update = step("lapse", finished_at=bindparam("finished_at_"), error=bindparam("error_")).where(
+    task.c.held.is_not(None)
+)
+
 # Parameters: the attempts that it may have in all, rank, id.
 REDRIVE: Update = step(
     "redrive",
@@ -133,6 +140,7 @@ REDRIVE: Update = step(
     run_at=null(),
     expires_at=null(),
     node=null(),
+    held=null(),
 )
 
 # A later submission with the same key takes a waiting task over. Parameters: data, and for a scheduled one
@@ -151,6 +159,19 @@ REPLACE: Update = (
         ),
     )
     .where(task.c.id == bindparam("id_"), task.c.status.in_([code(status) for status in WAITING]))
+)
+
+
+# A task that is held. Parameter: id.
+HELD: Select[Any] = select(task.c.priority, task.c.held).where(
+    task.c.id == bindparam("id_"), task.c.status == code(Status.SCHEDULED), task.c.held.is_not(None)
+)
+
+# It is held no more, and waits for its own time. Parameters: run_at, rank, id.
+LET_GO: Update = (
+    update(task)
+    .values(run_at=bindparam("run_at_"), rank=bindparam("rank_"), held=null())
+    .where(task.c.id == bindparam("id_"), task.c.status == code(Status.SCHEDULED), task.c.held.is_not(None))
 )
 
 

@@ -15,10 +15,10 @@ from sqlalchemy import ClauseElement
 from taskmill.sql import Database, DatabaseUnavailable, Lane, Transaction
 from taskmill.tasks.actions.failure import Failure
 from taskmill.tasks.control.dead_letter import DeadLetters
-from taskmill.tasks.intake.turns import in_turn
 from taskmill.tasks.message import Dispatchable, TaskMessage
 from taskmill.tasks.model import TaskError, timestamp
 from taskmill.tasks.rows import statements, steps
+from taskmill.tasks.rows.due import Due, queue_due
 from taskmill.tasks.rows.guarding import Guarded
 
 logger = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ class Store(Generic[S, F]):
         node: Callable[[], bytes] | None = None,
     ) -> None:
         self.database = database
+        self.lapsed: Callable[[list[bytes]], None] = lambda _: None  # hears of held tasks whose time was over
         self.dead_letters: DeadLetters | None = None  # where failed tasks are published, if anywhere
         self._scheduled = scheduled
         self._put_off = put_off or ended
@@ -192,19 +193,19 @@ class Store(Generic[S, F]):
     async def due(
         self, now: int, limit: int, then: Callable[[list[Dispatchable]], None] | None = None
     ) -> list[Dispatchable]:
-        """Queue the scheduled tasks whose time has come, so many at most; give them to ``then``, and return them."""
+        """Queue the scheduled tasks whose time has come, so many at most; give them to ``then``, and return them.
 
-        def call(transaction: Transaction) -> list[Dispatchable]:
-            rows: list[Dispatchable] = transaction.fetch(statements.DUE, now_=now, limit_=limit)
-            fair = dict(transaction.fetch(statements.DUE_IN_TURN, now_=now, limit_=limit))
-            due = []
-            for row in rows:
-                placed = in_turn(transaction, row, fair.get(row[0]))
-                if transaction.change(steps.DUE, id_=row[0]):
-                    due.append(placed)
-            return due
+        Those that are held end, and ``lapsed`` is told of them.
+        """
 
-        return await self.database.write(call, then)
+        def tell(due: Due) -> None:
+            if due.lapsed:
+                self.lapsed(due.lapsed)
+            if then is not None:
+                then(due.queued)
+
+        due = await self.database.write(lambda transaction: queue_due(transaction, now, limit), tell)
+        return due.queued
 
     async def expire(
         self, keys: Sequence[bytes], then: Callable[[list[bytes]], None] | None = None

@@ -29,7 +29,7 @@ SHOWN = 100  # running tasks of a limit that are named
 THIS: Select[Any] = (
     select(
         task.c.status, task.c.action, task.c.queue, task.c.rank, task.c.run_at, task.c.started_at,
-        task.c.limit_key, pause.c.paused_at, pause.c.paused_by,
+        task.c.limit_key, task.c.held, pause.c.paused_at, pause.c.paused_by,
     )
     .select_from(task.outerjoin(pause, pause.c.queue == task.c.queue))
     .where(task.c.id == bindparam("id_"))
@@ -60,6 +60,12 @@ class Scheduled(msgspec.Struct, tag_field="reason", tag="scheduled"):
     run_at: Time | None
 
 
+class Held(msgspec.Struct, tag_field="reason", tag="held"):
+    """Its client has not released it yet. It is cancelled if that has not happened by ``until``."""
+
+    until: Time | None
+
+
 class NoAction(msgspec.Struct, tag_field="reason", tag="no_action"):
     """This application has no such action."""
 
@@ -86,7 +92,7 @@ class Place(msgspec.Struct, tag_field="reason", tag="place"):
     more: bool
 
 
-Reason = Paused | Limited | Scheduled | NoAction | NoQueue | NoConsumer | Place
+Reason = Paused | Limited | Scheduled | Held | NoAction | NoQueue | NoConsumer | Place
 
 
 class Running(msgspec.Struct):
@@ -114,6 +120,7 @@ class _This(msgspec.Struct):
     run_at: int | None
     started_at: int | None
     limit_key: str | None
+    held: int | None
     paused_at: int | None
     paused_by: str | None
 
@@ -148,9 +155,10 @@ async def explain(tasks: TaskService, id_: bytes) -> Why | None:
         return Why(to_text(id_), status.word, [], None, None)
     reasons: list[Reason] = list(_obstacles(tasks, this))
     if status == Status.SCHEDULED:
-        reasons.insert(0, Scheduled(moment(this.run_at)))
-        clear = len(reasons) == 1
-        return Why(to_text(id_), status.word, reasons, None, moment(this.run_at) if clear else None)
+        at = moment(this.run_at)
+        reasons.insert(0, Scheduled(at) if this.held is None else Held(at))
+        clear = len(reasons) == 1 and this.held is None
+        return Why(to_text(id_), status.word, reasons, None, at if clear else None)
     standing = None
     if this.queue in tasks.dispatchers:
         standing = await tasks.line.stand(this.queue, id_, this.rank, this.limit_key, BOUND)
