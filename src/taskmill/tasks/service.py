@@ -170,13 +170,17 @@ class TaskService:
         )
         self.holding = Holding(self.store, placing, self._alarm, traffic.expired, cluster.clock)
         traffic.connect(self.store, strays, self.worker, self._alarm, self.control)
-        self.listing = Listing(reader)
-        self.many = Many(reader, self.listing, self.control)
-        self.overview = Overview(reader, dispatchers, placing, own)
+        self._view(placing, own)
         tasks = Tasks(catalog, ids, placing, dispatchers, self.intake)
         self.scheduler = Scheduler(database, tasks, cluster.clock)
         self.external = External(database, cluster, traffic, catalog, placing, self.backlog, self.store)
         self._join(database, newest, queues)
+
+    def _view(self, placing: Placing, own: str) -> None:
+        """Make what shows tasks, and what changes many of those that it finds."""
+        self.listing = Listing(self.reader)
+        self.many = Many(self.reader, self.listing, self.control)
+        self.overview = Overview(self.reader, self.dispatchers, placing, own)
 
     def _queues(self) -> list[Queue]:
         named = [self._context.get(id_, Queue) for id_ in (self._config.queue, *self._config.queues)]
