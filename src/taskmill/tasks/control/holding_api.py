@@ -50,7 +50,7 @@ async def let_go(caller: Caller | None, tasks: TaskService, id_: bytes | None) -
             await tasks.holding.release(id_)
     task = await _found(tasks, id_)
     if task.status == Status.CANCELLED.word:
-        why = "" if task.error is None else f" ({task.error.message})"
+        why = "" if task.error is None else f" ({task.error.type})"
         raise BadRequest(f"The task was cancelled{why}: submit it again.", status=409)
     return task
 
