@@ -8,6 +8,12 @@ from typing import Final
 
 from taskmill.http import HttpEndpoint, HttpRouter, HttpService
 from taskmill.http.auth.keys import ApiKeys
+from taskmill.http.middleware.compression import Compression
+from taskmill.http.middleware.cors import Cors
+from taskmill.http.middleware.headers import Headers
+from taskmill.http.middleware.proxies import Proxies
+from taskmill.http.middleware.rate_limit import RateLimit
+from taskmill.http.middleware.request_id import RequestId
 from taskmill.process.function import PythonFunction
 from taskmill.process.host import ProcessHost
 from taskmill.process.python_process import PythonProcess
@@ -49,6 +55,12 @@ KINDS: Final[Mapping[str, type[Component]]] = {
         HttpRouter,
         HttpEndpoint,
         ApiKeys,
+        Proxies,
+        RequestId,
+        Headers,
+        Cors,
+        RateLimit,
+        Compression,
         ProcessHost,
         PythonProcess,
         ProcessService,

@@ -39,7 +39,16 @@ entries:
   - {name: consumer, kind: queue.consumer, queue: tasks_queue, func: process_task}
   - {name: gateway, kind: http.service, addr: "127.0.0.1:0"}
   - {name: keys, kind: http.auth.keys}
-  - {name: router, kind: http.router, meta: {server: gateway}, middleware: keys}
+  - {name: near, kind: http.middleware.proxies, trusted: [127.0.0.0/8]}
+  - {name: ids, kind: http.middleware.request_id}
+  - {name: strict, kind: http.middleware.headers}
+  - {name: pages, kind: http.middleware.cors, origins: ["https://shop.example"]}
+  - {name: limit, kind: http.middleware.rate_limit, limit: 1000}
+  - {name: small, kind: http.middleware.compression}
+  - name: router
+    kind: http.router
+    meta: {server: gateway}
+    middleware: [near, ids, strict, pages, keys, limit, small]
   - {name: healthz, kind: function.python, source: taskmill.tasks.api, method: healthz}
   - {name: route, kind: http.endpoint, meta: {router: router}, path: /healthz, func: healthz}
 """

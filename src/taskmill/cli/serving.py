@@ -206,7 +206,8 @@ def _greet(registry: Registry, supervisor: Supervisor, data: Path, seconds: floa
     for entry in registry.entries.values():
         if entry.kind == HttpService.kind and supervisor.states[entry.id] is State.RUNNING:
             host = entry.config.addr.rpartition(":")[0]
-            url = f"http://{host}:{supervisor.get(entry.id, HttpService).port}"
+            scheme = "http" if entry.config.tls is None else "https"
+            url = f"{scheme}://{host}:{supervisor.get(entry.id, HttpService).port}"
             typer.echo(f"Taskmill listens on {url}")
             if registry.directory == application.BUILTIN and State.WAITING not in supervisor.states.values():
                 typer.echo(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import httptools
 
 from taskmill.http.holding import HoldingProtocol
+from taskmill.http.origin import REFUSED, is_foreign
 from taskmill.http.problem import MEDIA_TYPE, problem
 from taskmill.http.wire import ConnectionExchange, Flow, response
 from taskmill.units import Size
@@ -219,7 +220,8 @@ class Connection(HoldingProtocol):
         if len(self.connections) > self.service.max_connections:  # no time to be polite
             self.transport.close()
         else:
-            self.transport.write_eof()
+            if self.transport.can_write_eof():  # not over TLS
+                self.transport.write_eof()
             self.flow.resume_reading()
 
     def _advance(self) -> None:
@@ -276,6 +278,8 @@ class Connection(HoldingProtocol):
             self.refuse(400, "Send exactly one Host header.")
         elif len(self.headers) > limits.header_count:
             self.refuse(431, f"A request may have {limits.header_count} headers.")
+        elif is_foreign(self.parser.get_method(), self.headers, self.service.origins):
+            self.refuse(403, REFUSED)
         elif self.head_size > limits.headers and self._size_of_head() > limits.headers:
             self._refuse_head()
         else:

@@ -40,9 +40,10 @@ async def gone(_: Request, __: Exception) -> Response:
 
 async def server_error(request: Request, error: Exception) -> Response:
     """Answer a mistake of the server's own, and log it. Nothing of it is shown."""
-    logger.error(
-        "%s %s failed", request.method, request.url.path.encode("unicode_escape").decode(), exc_info=error
-    )
+    path = request.url.path.encode("unicode_escape").decode()
+    name: bytes | None = request.scope.get("taskmill.request_id")
+    which = "" if name is None else f" (request {name.decode()})"
+    logger.error("%s %s failed%s", request.method, path, which, exc_info=error)
     body = problem(500, "The server failed to answer; its log says why.")
     return Response(body, 500, media_type=MEDIA_TYPE.decode())
 

@@ -56,6 +56,8 @@ class HttpRouter:
             self._context.get(id_, Middleware) for id_ in ([named] if isinstance(named, str) else named)
         ]
         routes = [route._replace(path=self._config.prefix + route.path) for route in self._routes]
+        for piece in pieces:
+            service.origins |= piece.origins
         for route in Stack(pieces).around(routes):
             service.route(route)
 

@@ -8,6 +8,7 @@ import math
 import re
 import resource
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -26,6 +27,7 @@ from taskmill.http.heads import Heads
 from taskmill.http.mistakes import HANDLERS
 from taskmill.http.operation import Served
 from taskmill.http.routing import MethodTable, Route
+from taskmill.http.tls import Tls, TlsFiles
 from taskmill.registry import Entry, EntryConfig, Mistake
 from taskmill.supervisor import Context, SupervisorError
 from taskmill.units import Duration, Size
@@ -66,6 +68,7 @@ class ServiceConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
     ]
     limits: Annotated[Limits, Meta(description="What a client may send and hold.")] = Limits()
     timeouts: Annotated[Timeouts, Meta(description="How long a client may take.")] = Timeouts()
+    tls: Annotated[Tls | None, Meta(description="How connections are secured. `null`: they are not.")] = None
     insecure: Annotated[
         bool,
         Meta(
@@ -104,6 +107,9 @@ class HttpService:
         self._server: uvicorn.Server | None = None
         self._starting: asyncio.Task[None] | None = None
         self._sweeper: asyncio.Task[None] | None = None
+        self.origins: frozenset[bytes] = frozenset()  # of pages that may change something
+        self._directory = entry.directory
+        self._tls: TlsFiles | None = None
         self.closing = asyncio.Event()  # for handlers that wait for long: it stops
 
     @classmethod
@@ -165,7 +171,8 @@ class HttpService:
         protocol = type("ServiceConnection", (Connection,), {"service": self})
         config = uvicorn.Config(
             app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
-            date_header=True, backlog=2048,
+            date_header=True, proxy_headers=False, backlog=2048,
+            ssl_context_factory=self._secure(),
             # What is left of the time allowed is for cutting off who does not read his answer.
             timeout_graceful_shutdown=int(self._config.lifecycle.stop_timeout * 0.8),
         )  # fmt: skip
@@ -209,6 +216,13 @@ class HttpService:
         for connection in list(server.server_state.connections):
             connection.transport.abort()
 
+    def _secure(self) -> Callable[..., ssl.SSLContext] | None:
+        """Return what makes the context of connections; None where they are not secured."""
+        if self._config.tls is None:
+            return None
+        self._tls = tls = TlsFiles(self._config.tls, self._directory)
+        return lambda *_: tls.context
+
     def _check_open(self, listening: socket.socket) -> None:
         """Refuse to serve the network what anybody may ask for, unless that is wanted."""
         host = listening.getsockname()[0]
@@ -235,6 +249,8 @@ class HttpService:
                 cast(Connection, connection).expire(self.now)
 
     async def _tick(self, server: uvicorn.Server) -> None:
+        if self._tls is not None:
+            self._tls.refresh()
         self.now = time.monotonic()
         self.date = formatdate(usegmt=True).encode()
         await server.on_tick(0)  # uvicorn's own Date header

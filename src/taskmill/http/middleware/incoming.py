@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -21,15 +21,26 @@ class Refusal(NamedTuple):
 
 
 class Outgoing:
-    """An answer on its way. ``body`` is None where it is streamed; names of headers are in lower case."""
+    """An answer on its way. ``body`` is None where it is streamed.
 
-    __slots__ = ("body", "headers", "media_type", "status")
+    ``headers`` are what middleware adds, names in lower case; ``own`` are the names of those that it has already.
+    """
 
-    def __init__(self, status: int, media_type: bytes, headers: list[Header], body: bytes | None) -> None:
+    __slots__ = ("body", "headers", "media_type", "own", "status")
+
+    def __init__(
+        self,
+        status: int,
+        media_type: bytes,
+        headers: list[Header],
+        body: bytes | None,
+        own: Collection[bytes],
+    ) -> None:
         self.status = status
         self.media_type = media_type
         self.headers = headers
         self.body = body
+        self.own = own
 
 
 Finish = Callable[[Outgoing], None]
@@ -45,11 +56,12 @@ class Incoming:
         client: the address of who asks, as far as it is known.
         caller: who that is, once a middleware has found out.
         unknown: why who asks is not known, although they said who they are.
+        id: what the request is called in logs, if it has a name.
         extra: headers for the answer, whatever it is.
         finish: calls that may change the answer, or count it.
     """
 
-    __slots__ = ("caller", "client", "extra", "finish", "headers", "method", "route", "unknown")
+    __slots__ = ("caller", "client", "extra", "finish", "headers", "id", "method", "route", "unknown")
 
     def __init__(self, route: Route, method: str, headers: Iterable[Header], client: str) -> None:
         self.route = route
@@ -58,6 +70,7 @@ class Incoming:
         self.client = client
         self.caller: Caller | None = None
         self.unknown: str | None = None
+        self.id: bytes | None = None
         self.extra: list[Header] = []
         self.finish: list[Finish] = []
 
@@ -73,10 +86,12 @@ Outcome = Refusal | None
 class Middleware:
     """One piece that stands before endpoints. The base of its kind's class, with a ``meet`` of its own.
 
-    ``authenticates`` says that it finds out who asks: then nobody is let through who may not.
+    ``authenticates`` says that it finds out who asks: then nobody is let through who may not. ``origins`` are those
+    of web pages that may have something changed, beside the server's own.
     """
 
     authenticates = False
+    origins: frozenset[bytes] = frozenset()
 
     def meet(self, incoming: Incoming) -> Outcome | Awaitable[Outcome]:
         """Look at a request; return None to let it go on. Called on the event loop for each request."""

@@ -71,6 +71,7 @@ class Stack:
                 outcome = await outcome
             if outcome is None:
                 request.scope["taskmill.caller"] = incoming.caller
+                request.scope["taskmill.request_id"] = incoming.id
                 request.scope["client"] = (incoming.client, request.client.port if request.client else 0)
                 response = await inner(request)
             else:
@@ -134,7 +135,8 @@ class Met(Exchange):
         """Answer, once, with what middleware adds."""
         incoming = self._incoming
         if incoming.finish:
-            out = Outgoing(status, media_type, incoming.extra, body)
+            own = [line.partition(b":")[0] for line in headers.splitlines()]
+            out = Outgoing(status, media_type, incoming.extra, body, own)
             for finish in incoming.finish:
                 finish(out)
             status, body = out.status, out.body or b""
@@ -164,17 +166,16 @@ async def _go_on(waited: Awaitable[Outcome], met: Met, inner: Callable[[Exchange
 
 def _dress(response: Response, incoming: Incoming) -> Response:
     """Give an answer what middleware has for it. Only a body that is there whole can be changed."""
+    given = {name for name, _ in response.raw_headers}
     if incoming.finish:
         whole = type(response) is Response
         media_type = response.headers.get("content-type", "").encode("latin-1")
-        out = Outgoing(
-            response.status_code, media_type, incoming.extra, bytes(response.body) if whole else None
-        )
+        body = bytes(response.body) if whole else None
+        out = Outgoing(response.status_code, media_type, incoming.extra, body, given)
         for finish in incoming.finish:
             finish(out)
         if whole and out.body is not None and out.body is not response.body:
             response.body = out.body
             response.headers["content-length"] = str(len(out.body))
-    given = {name for name, _ in response.raw_headers}
-    response.raw_headers.extend(pair for pair in incoming.extra if pair[0] not in given)
+    response.raw_headers.extend(pair for pair in incoming.extra if pair[0] == b"vary" or pair[0] not in given)
     return response
