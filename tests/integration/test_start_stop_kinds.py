@@ -33,6 +33,7 @@ entries:
     lifecycle: {depends_on: [migrated]}
   - {name: hourly, kind: task.schedule, tasks: tasks, every: 1h, action: shout, data: {text: x}}
   - {name: outside, kind: task.action, tasks: tasks, queue: outside_queue}
+  - {name: pushed, kind: task.push, tasks: tasks, url: "https://hooks.example.com/"}
   - {name: move, kind: task.move, tasks: tasks}
   - {name: outbox, kind: task.outbox, tasks: tasks, database: db, table: outbox}
   - {name: process_task, kind: function.python, source: taskmill.tasks.api, method: process_task, needs: {tasks: tasks}}

@@ -6,12 +6,10 @@ import asyncio
 import logging
 import math
 import re
-import resource
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from email.utils import formatdate
 from ipaddress import ip_address
 from typing import Annotated, Any, ClassVar, cast
@@ -24,6 +22,7 @@ from starlette.routing import Route as StarletteRoute
 from taskmill.http.connection import Connection
 from taskmill.http.exchange import Exchange
 from taskmill.http.heads import Heads
+from taskmill.http.listening import descriptors, listen
 from taskmill.http.mistakes import HANDLERS
 from taskmill.http.operation import Served
 from taskmill.http.routing import MethodTable, Route
@@ -160,7 +159,7 @@ class HttpService:
 
     async def start(self) -> None:
         """Listen. Raises SupervisorError where the address is taken or not of this machine."""
-        self.max_connections = min(self.max_connections, _descriptors() - SPARE_DESCRIPTORS)
+        self.max_connections = min(self.max_connections, descriptors() - SPARE_DESCRIPTORS)
         app = Starlette(
             routes=[StarletteRoute(path, self._paths[path]) for path in sorted(self._paths, key=_parameters)],
             exception_handlers=HANDLERS,
@@ -179,7 +178,7 @@ class HttpService:
         config.load()
         server = uvicorn.Server(config)
         server.lifespan = config.lifespan_class(config)
-        listening = self._inherited() or _listen(self._config.addr)
+        listening = self._inherited() or listen(self._config.addr)
         self._check_open(listening)
         self._listening = listening
         self.port = listening.getsockname()[1]
@@ -267,34 +266,6 @@ async def _hear_out(server: uvicorn.Server) -> None:
         if not any(one.cycle is None for one in connections):
             return
         await asyncio.sleep(FRESH / 10)
-
-
-def _listen(addr: str) -> socket.socket:
-    host, _, port = addr.rpartition(":")
-    host = host.strip("[]")
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind, protocol)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with suppress(OSError):  # not every platform has it for every family
-            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listening.bind(address)
-    except (OSError, OverflowError) as error:
-        raise SupervisorError(
-            f"cannot listen on {addr}: {error}; choose another with `--addr HOST:PORT`"
-        ) from None
-    listening.setblocking(False)
-    return listening
-
-
-def _descriptors() -> int:
-    """Return how many files the process may open, having raised that as far as it may itself."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        soft = wanted
-    return soft
 
 
 def _parameters(path: str) -> list[bool]:
