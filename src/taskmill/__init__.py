@@ -1,9 +1,32 @@
 """Taskmill: a durable task queue behind a REST API."""
 
-from taskmill.tasks.actions.action import action
-from taskmill.tasks.actions.context import current_task, current_tasks
-from taskmill.tasks.actions.options import Unique
-from taskmill.tasks.actions.retrying import Backoff, Fail, Retry
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taskmill.tasks.actions.action import action
+    from taskmill.tasks.actions.context import current_task, current_tasks
+    from taskmill.tasks.actions.options import Unique
+    from taskmill.tasks.actions.retrying import Backoff, Fail, Retry
 
 __all__ = ["Backoff", "Fail", "Retry", "Unique", "action", "current_task", "current_tasks"]
 __version__ = "0.1.0"
+
+_MODULES = {
+    "action": "action",
+    "current_task": "context",
+    "current_tasks": "context",
+    "Unique": "options",
+    "Backoff": "retrying",
+    "Fail": "retrying",
+    "Retry": "retrying",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for: the command line and pytest pass through here, and mostly need none of it."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    value: object = getattr(import_module(f"taskmill.tasks.actions.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value

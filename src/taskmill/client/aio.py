@@ -16,7 +16,7 @@ from taskmill.client.retrying import Patience
 from taskmill.client.settings import Settings, Setup
 from taskmill.client.streams import StreamPool
 from taskmill.client.submission import Duration, Submission, SubmitOptions, seconds
-from taskmill.client.wire import Answer, Unreachable, write
+from taskmill.client.wire import Answer, AsyncSender, Unreachable, write
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class AsyncClient:
         self._origin = self._settings.origin()
         self._headers = self._settings.headers()
         context = self._settings.context(self._origin)
-        self._pool = StreamPool(self._origin, self._settings.connections, context)
+        self._pool: AsyncSender = StreamPool(self._origin, self._settings.connections, context)
         self._slots = results.slots(self._settings.connections)
 
     @property

@@ -17,7 +17,7 @@ from taskmill.client.retrying import Patience
 from taskmill.client.settings import Settings, Setup
 from taskmill.client.sockets import SocketPool
 from taskmill.client.submission import Duration, Submission, SubmitOptions, seconds
-from taskmill.client.wire import Answer, Unreachable, write
+from taskmill.client.wire import Answer, Sender, Unreachable, write
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class Client:
         self._origin = self._settings.origin()
         self._headers = self._settings.headers()
         context = self._settings.context(self._origin)
-        self._pool = SocketPool(self._origin, self._settings.connections, context)
+        self._pool: Sender = SocketPool(self._origin, self._settings.connections, context)
         self._slots = results.slots(self._settings.connections)
 
     @property

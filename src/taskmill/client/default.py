@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from typing import Unpack
 from weakref import WeakKeyDictionary
 
@@ -21,6 +22,7 @@ class _Default:
         self.setup: Setup = {}
         self._lock = threading.Lock()
         self._client: Client | None = None
+        self.stand_ins: tuple[Client, AsyncClient | None] | None = None
         self._on_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[AsyncClient, object]]
         self._on_loops = WeakKeyDictionary()
 
@@ -34,12 +36,16 @@ class _Default:
             client.close()
 
     def client(self) -> Client:
+        if self.stand_ins is not None:
+            return self.stand_ins[0]
         with self._lock:
             if self._client is None:
                 self._client = Client(self.url, **self.setup)
             return self._client
 
     async def on_this_loop(self) -> AsyncClient:
+        if self.stand_ins is not None and self.stand_ins[1] is not None:
+            return self.stand_ins[1]
         loop = asyncio.get_running_loop()
         known = self._on_loops.get(loop)
         if known is not None:
@@ -59,6 +65,16 @@ async def _until_the_loop_ends(client: AsyncClient) -> AsyncGenerator[AsyncClien
 
 
 _default = _Default()
+
+
+@contextmanager
+def standing_in(client: Client, on_loops: AsyncClient | None = None) -> Iterator[None]:
+    """Have an action's own ``submit`` ask other clients for a while, as tests want it."""
+    before, _default.stand_ins = _default.stand_ins, (client, on_loops)
+    try:
+        yield
+    finally:
+        _default.stand_ins = before
 
 
 def configure(url: str = "", **setup: Unpack[Setup]) -> None:

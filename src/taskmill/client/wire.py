@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import httptools
@@ -64,6 +64,26 @@ class Answer(NamedTuple):
     def json(self) -> Any:
         """Decode the body; None where there is none. Raises ValueError."""
         return msgspec.json.decode(self.body) if self.body else None
+
+
+class Sender(Protocol):
+    """Sends requests to one server, from any thread."""
+
+    def send(self, data: bytes, timeout: float) -> Answer:
+        """Send a request and return its answer; ``timeout`` is in seconds, and for all of it. Raises Unreachable."""
+
+    def close(self) -> None:
+        """Close what is kept for further requests."""
+
+
+class AsyncSender(Protocol):
+    """Sends requests to one server, on an event loop."""
+
+    async def send(self, data: bytes, timeout: float) -> Answer:  # noqa: ASYNC109
+        """Send a request and return its answer; ``timeout`` is in seconds, and for all of it. Raises Unreachable."""
+
+    async def close(self) -> None:
+        """Close what is kept for further requests."""
 
 
 class Unreachable(Exception):

@@ -16,14 +16,12 @@ from typing import Annotated, Any, ClassVar, cast
 
 import uvicorn
 from msgspec import Meta, Struct
-from starlette.applications import Starlette
-from starlette.routing import Route as StarletteRoute
 
+from taskmill.http.asgi import asgi
 from taskmill.http.connection import Connection
 from taskmill.http.exchange import Exchange
 from taskmill.http.heads import Heads
 from taskmill.http.listening import descriptors, listen
-from taskmill.http.mistakes import HANDLERS
 from taskmill.http.operation import Served
 from taskmill.http.routing import MethodTable, Route
 from taskmill.http.tls import Tls, TlsFiles
@@ -160,11 +158,7 @@ class HttpService:
     async def start(self) -> None:
         """Listen. Raises SupervisorError where the address is taken or not of this machine."""
         self.max_connections = min(self.max_connections, descriptors() - SPARE_DESCRIPTORS)
-        app = Starlette(
-            routes=[StarletteRoute(path, self._paths[path]) for path in sorted(self._paths, key=_parameters)],
-            exception_handlers=HANDLERS,
-        )
-        app.router.redirect_slashes = False  # to wherever the Host header says
+        app = asgi(self._paths)
         app.state.served = self._served
         app.state.closing = self.closing
         protocol = type("ServiceConnection", (Connection,), {"service": self})
@@ -266,8 +260,3 @@ async def _hear_out(server: uvicorn.Server) -> None:
         if not any(one.cycle is None for one in connections):
             return
         await asyncio.sleep(FRESH / 10)
-
-
-def _parameters(path: str) -> list[bool]:
-    """Order paths so that `/tasks/cancel` is looked at before `/tasks/{id}`, which would take it, too."""
-    return [part.startswith("{") for part in path.split("/")]

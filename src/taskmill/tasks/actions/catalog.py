@@ -49,12 +49,12 @@ class Catalog:
         for source in sources:
             for attribute, value in vars(load_module(source, directory)).items():
                 if isinstance(value, Action):
-                    self._add(value, FunctionRef(source, attribute, str(directory), ADAPTER))
+                    self.add(value, FunctionRef(source, attribute, str(directory), ADAPTER))
 
     def declare(self, actions: Iterable[Action[Any, Any]]) -> None:
         """Add actions that workers outside serve; raise SupervisorError where another has the name of one."""
         for action in actions:
-            self._add(action, FunctionRef(__name__, "", "", ""))
+            self.add(action, FunctionRef(__name__, "", "", ""))
 
     def rank_all(self) -> None:
         """Have every task take a place of its own: there are no plain ones where several nodes share the rows."""
@@ -82,7 +82,8 @@ class Catalog:
             if not (one.action.inline or one.action.is_async or one.action.served_outside)
         ]
 
-    def _add(self, action: Action[Any, Any], function: FunctionRef) -> None:
+    def add(self, action: Action[Any, Any], function: FunctionRef) -> None:
+        """Add an action, with how a worker process finds it; raise SupervisorError where another has its name."""
         known = self._actions.get(action.name)
         if known is not None and known.action is not action:
             raise SupervisorError(
