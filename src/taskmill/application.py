@@ -8,6 +8,7 @@ from typing import Final
 
 from taskmill.http import HttpEndpoint, HttpRouter, HttpService
 from taskmill.http.auth.keys import ApiKeys
+from taskmill.http.auth.tokens import JwtTokens
 from taskmill.http.middleware.compression import Compression
 from taskmill.http.middleware.cors import Cors
 from taskmill.http.middleware.headers import Headers
@@ -55,6 +56,7 @@ KINDS: Final[Mapping[str, type[Component]]] = {
         HttpRouter,
         HttpEndpoint,
         ApiKeys,
+        JwtTokens,
         Proxies,
         RequestId,
         Headers,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from issuers import Issuer
 from support import eventually
 
 from taskmill.application import KINDS, read, supervise
@@ -40,6 +41,7 @@ entries:
   - {name: consumer, kind: queue.consumer, queue: tasks_queue, func: process_task}
   - {name: gateway, kind: http.service, addr: "127.0.0.1:0"}
   - {name: keys, kind: http.auth.keys}
+  - {name: tokens, kind: http.auth.jwt, issuer: https://id.example, audience: mill, jwks: keys.jwks}
   - {name: near, kind: http.middleware.proxies, trusted: [127.0.0.0/8]}
   - {name: ids, kind: http.middleware.request_id}
   - {name: strict, kind: http.middleware.headers}
@@ -49,7 +51,7 @@ entries:
   - name: router
     kind: http.router
     meta: {server: gateway}
-    middleware: [near, ids, strict, pages, keys, limit, small]
+    middleware: [near, ids, strict, pages, keys, tokens, limit, small]
   - {name: healthz, kind: function.python, source: taskmill.tasks.api, method: healthz}
   - {name: route, kind: http.endpoint, meta: {router: router}, path: /healthz, func: healthz}
 """
@@ -60,6 +62,7 @@ ACTIONS = "from taskmill import action\n\n@action\ndef shout(text: str) -> str:\
 def registry(tmp_path: Path) -> Registry:
     (tmp_path / "_index.yaml").write_text(INDEX)
     (tmp_path / "actions.py").write_text(ACTIONS)
+    Issuer().write(tmp_path / "keys.jwks")
     key_file.create(tmp_path / "data" / "keys.json", "test", ["admin"])
     return read(tmp_path)
 
