@@ -51,10 +51,10 @@ class Engine:
     """
 
     def __init__(self, directory: Path, actions: Iterable[Action[Any, Any]], *, builtin: bool) -> None:
+        self._registry = _without_actions(directory) if builtin else _tested(directory)
         self.clock = Clock(lambda by: self.run(self._advance(by)))
         self.loop = Loop(self.clock)
         self.bench = Bench()
-        self._registry = _without_actions(directory) if builtin else _tested(directory)
         self._actions = list(actions)
         self._known: dict[FunctionRef, Runner] = {}
         self._thread = threading.Thread(target=self.loop.run_forever, name="taskmill-testing", daemon=True)
