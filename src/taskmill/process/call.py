@@ -6,6 +6,9 @@ from msgspec import Struct
 
 from taskmill.process.messages import FunctionRef, Outcome
 
+# Called on the loop with a call's payload and its question, and with what takes the reply, then or later.
+Asking = Callable[[bytes, bytes, Callable[[bytes], None]], None]
+
 
 class Call(Struct, eq=False):
     """One function to run in a worker process. `done` is called on the loop, once, and must be quick.
@@ -20,3 +23,4 @@ class Call(Struct, eq=False):
     quick: bool = False
     cancelled: bool = False
     grace: float = 0.0  # seconds that it has to end by itself once it is cancelled
+    asked: Asking | None = None  # answers what it asks while it runs

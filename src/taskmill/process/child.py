@@ -17,6 +17,7 @@ from taskmill.process.ending import MESSAGES, Cause, describe, kill_group, reap
 from taskmill.process.launch import launch, page_file
 from taskmill.process.messages import (
     CHUNK,
+    Asked,
     Frames,
     FunctionRef,
     Killed,
@@ -116,7 +117,7 @@ class Child:
 
     def close(self) -> None:
         """Let the process end by itself, after the calls it has."""
-        self._connection.finish()
+        self._connection.write(frame(None))  # the socket stays open: what still runs may ask, and is answered
 
     def kill(self, cause: Cause, why: str = "") -> None:
         """End the process and all that it started. What the first to kill it says is the running call's outcome."""
@@ -163,6 +164,9 @@ class Child:
             while data := self._connection.read():
                 for message in self._frames.feed(data):
                     outcome = decode_answer(message)
+                    if outcome.__class__ is Asked:
+                        self._ask(outcome.question)
+                        continue
                     call = calls.popleft()
                     self.slow -= not call.quick
                     self.answered += 1
@@ -184,6 +188,23 @@ class Child:
                 self._go_on()
             if not self._connection.open:
                 self._lose()
+
+    def _ask(self, question: bytes) -> None:
+        """Have what the running call asks be answered. A reply that comes too late is dropped."""
+
+        def reply(answer: bytes) -> None:
+            if not self.ended:
+                self._connection.write(frame(answer))
+
+        call = self.calls[0]
+        if call.asked is None:  # nobody offered to
+            reply(b"")
+            return
+        try:
+            call.asked(call.payload, question, reply)
+        except Exception as error:
+            self._report(error)
+            reply(b"")
 
     def _go_on(self) -> None:
         """See to what follows from answers that came."""

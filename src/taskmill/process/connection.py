@@ -3,7 +3,6 @@
 import asyncio
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 
 from taskmill.process.messages import CHUNK
 
@@ -19,7 +18,6 @@ class Connection:
         self._socket = ours
         self._unsent = bytearray()
         self._full = False  # the socket: the loop tells when it takes more
-        self._finishing = False
         self._loop = asyncio.get_running_loop()
         ours.setblocking(False)
         self._loop.add_reader(ours, on_readable)
@@ -41,11 +39,6 @@ class Connection:
                 pass
             self.lose()
         return b""
-
-    def finish(self) -> None:
-        """Tell the other side that nothing follows what was written."""
-        self._finishing = True
-        self._flush()
 
     def lose(self) -> None:
         """Read no more: what comes cannot be understood, or nothing does."""
@@ -71,6 +64,3 @@ class Connection:
         if self._full:
             self._loop.remove_writer(self._socket)
             self._full = False
-        if self._finishing:
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_WR)

@@ -1,9 +1,10 @@
 """What the pool and its worker processes say to each other, and the outcomes a caller sees.
 
-Parent to worker: one frame a batch, a list of `(FunctionRef, [payload, …])`. Worker to parent: one frame a call,
-in the same order, `Completed`, `Failed` or `NotRun`. No ids are needed: a worker runs one call at a time, so the
-n-th answer belongs to the n-th call, and the running call is always the first one without an answer. Which calls
-a worker shall not run stands in memory that both share: see `taskmill.process.page`.
+Parent to worker: one frame a batch, a list of `(FunctionRef, [payload, …])`, and nil after the last. Worker to parent:
+one frame a call, in the same order, `Completed`, `Failed` or `NotRun`. Before it, the running call may send frames
+`Asked`, each of which is answered by a frame of bytes, and waited for. No ids are needed: a worker runs one call at a
+time, so the n-th answer belongs to the n-th call, and the running call is always the first one without an answer.
+Which calls a worker shall not run stands in memory that both share: see `taskmill.process.page`.
 """
 
 from collections.abc import Iterator
@@ -56,7 +57,13 @@ class NotRun(Struct, frozen=True, array_like=True, tag=2, tag_field="tag", gc=Fa
     reason: Literal["cancelled", "shutdown"]
 
 
-Answer = Completed | Failed | NotRun
+class Asked(Struct, frozen=True, array_like=True, tag=3, tag_field="tag", gc=False):
+    """The running call asks for something; what the bytes mean is up to who gave the call."""
+
+    question: bytes
+
+
+Answer = Completed | Failed | NotRun | Asked
 Outcome = Completed | Failed | Killed | NotRun
 
 encode = msgpack.Encoder().encode

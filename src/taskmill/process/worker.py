@@ -11,11 +11,11 @@ import signal
 import socket
 import sys
 
+from taskmill.process.asking import Inbox
+from taskmill.process.asking import attach as attach_inbox
 from taskmill.process.messages import (
-    CHUNK,
     Completed,
     Failed,
-    Frames,
     FunctionRef,
     NotRun,
     decode_calls,
@@ -52,23 +52,27 @@ def main() -> None:
         from taskmill.process.kept import load_from  # noqa: PLC0415 - where sources may be changed under way
 
         load_from(place)
-    serve(connection, page)
+    with connection:  # where a thread outlives this, the parent sees that nothing comes any more
+        serve(connection, page)
 
 
 def serve(connection: socket.socket, page: Page) -> None:
-    """Run calls until the parent closes its end, without those that it marks on the page before they begin."""
-    frames, words, number = Frames(), page.words, 0
+    """Run calls until the parent says that there are no more, or is gone.
+
+    Those that it marks on the page before they begin are left out.
+    """
+    inbox, words, number = Inbox(connection), page.words, 0
+    attach_inbox(inbox)
     not_run = frame(NotRun("cancelled"))
-    while data := connection.recv(CHUNK):
-        for batch in frames.feed(data):
-            for function, payloads in decode_calls(batch):
-                for payload in payloads:
-                    number += 1
-                    words[BEGUN] = number  # and only then the look at the marks: see `Page`
-                    if number <= words[LAST] and page.is_marked(number):
-                        connection.sendall(not_run)
-                    else:
-                        connection.sendall(_answer(function, payload))
+    while (batch := inbox.next_batch()) is not None:
+        for function, payloads in decode_calls(batch):
+            for payload in payloads:
+                number += 1
+                words[BEGUN] = number  # and only then the look at the marks: see `Page`
+                if number <= words[LAST] and page.is_marked(number):
+                    connection.sendall(not_run)
+                else:
+                    connection.sendall(_answer(function, payload))
 
 
 def _answer(function: FunctionRef, payload: bytes) -> bytes:
