@@ -8,18 +8,20 @@ if TYPE_CHECKING:
     from taskmill.tasks.actions.context import current_task, current_tasks
     from taskmill.tasks.actions.options import Unique
     from taskmill.tasks.actions.retrying import Backoff, Fail, Retry
+    from taskmill.tasks.stepping.step import step
 
-__all__ = ["Backoff", "Fail", "Retry", "Unique", "action", "current_task", "current_tasks"]
+__all__ = ["Backoff", "Fail", "Retry", "Unique", "action", "current_task", "current_tasks", "step"]
 __version__ = "0.1.0"
 
 _MODULES = {
-    "action": "action",
-    "current_task": "context",
-    "current_tasks": "context",
-    "Unique": "options",
-    "Backoff": "retrying",
-    "Fail": "retrying",
-    "Retry": "retrying",
+    "action": "actions.action",
+    "current_task": "actions.context",
+    "current_tasks": "actions.context",
+    "Unique": "actions.options",
+    "Backoff": "actions.retrying",
+    "Fail": "actions.retrying",
+    "Retry": "actions.retrying",
+    "step": "stepping.step",
 }
 
 
@@ -27,6 +29,6 @@ def __getattr__(name: str) -> object:
     """Import what is asked for: the command line and pytest pass through here, and mostly need none of it."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__} has no attribute {name}")
-    value: object = getattr(import_module(f"taskmill.tasks.actions.{_MODULES[name]}"), name)
+    value: object = getattr(import_module(f"taskmill.tasks.{_MODULES[name]}"), name)
     globals()[name] = value
     return value

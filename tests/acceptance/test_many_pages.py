@@ -1,4 +1,4 @@
-"""The page on batch actions is run: its action is written, its requests are sent."""
+"""The pages on batch actions and on steps are run: their actions are written, their requests are sent."""
 
 import json
 from pathlib import Path
@@ -15,4 +15,12 @@ def test_the_page_on_batch_actions(tmp_path: Path) -> None:
             {"output": "sent to a@b.c"},
             {"output": "sent to d@e.f"},
         ]
+        assert server.terminate() == 0
+
+
+def test_the_page_on_steps(tmp_path: Path) -> None:
+    with serving(tmp_path, str(write("steps", tmp_path / "app"))) as server:
+        fulfilled, published = [json.loads(answer) for answer in send("steps", server)]
+        assert [step["name"] for step in fulfilled["steps"]] == ["charge", "ship"]
+        assert [step["name"] for step in published["steps"]] == ["translate to French", "translate to Thai"]
         assert server.terminate() == 0

@@ -62,7 +62,7 @@ def is_running(server: Server, count: int) -> Callable[[], bool]:
     return lambda: bool(server.get("/tasks?status=running").json()["count"] == count)
 
 
-@pytest.mark.parametrize("action", ["gated", "gated_isolated"])
+@pytest.mark.parametrize("action", ["gated", pytest.param("gated_isolated", marks=pytest.mark.long)])
 def test_all_of_a_batch_is_run_again_after_each_kill(tmp_path: Path, action: str) -> None:
     directory, log = application(tmp_path / "app", ACTIONS), tmp_path / "log"
     ids: list[str] = []

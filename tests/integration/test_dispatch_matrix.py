@@ -11,7 +11,7 @@ from carriers import BROKERS, Started, carried
 from support import Server, eventually, serving
 
 ACTIONS = '''
-from taskmill import current_task, current_tasks
+from taskmill import current_task, current_tasks, step
 
 def note(word: str) -> None:
     """Write down what runs, once each time."""
@@ -49,6 +49,28 @@ async def rated() -> float:
 @action(max_attempts=2, backoff=["50ms"])
 def crashes() -> None:
     os._exit(3)
+
+def told(word: str) -> str:
+    note(word)
+    return word
+
+async def told_later(word: str) -> str:
+    note(word)
+    return word
+
+@action(max_attempts=2, backoff=["50ms"])
+def stepped(word: str) -> list[str]:
+    found = [step("one", told, word + "1"), step("one", told, word + "2")]
+    if current_task().attempt == 1:
+        raise ValueError("not yet")
+    return [*found, step("one", told, word + "3")]
+
+@action(max_attempts=2, backoff=["50ms"])
+async def stepped_on_the_loop(word: str) -> list[str]:
+    found = [await step("one", told_later, word + "1"), await step("one", told_later, word + "2")]
+    if current_task().attempt == 1:
+        raise ValueError("not yet")
+    return [*found, await step("one", told_later, word + "3")]
 
 @action(batch=20, batch_wait="100ms", backoff=["50ms"])
 async def together(items: list[int]) -> list[Any]:
@@ -284,3 +306,19 @@ def test_batches_are_filled_and_each_task_ends_by_itself(system: System) -> None
     assert sum(sizes) == 110, "each once, and those that failed once more"
     assert max(sizes) == 20
     assert len(sizes) < 25, "five are the fewest, and one or two for what is tried again"
+
+
+def test_what_was_done_in_steps_is_not_done_again(system: System) -> None:
+    wanted: list[Wanted] = [
+        ("stepped", {"word": "def"}, {}),
+        ("stepped_on_the_loop", {"word": "async"}, {}),
+        ("stepped", {"word": "urgent"}, {"priority": 5}),
+    ]
+    ids = system.submit_all(wanted)
+    words = ("def", "async", "urgent")
+    assert system.outputs(ids) == [[f"{word}{n}" for n in (1, 2, 3)] for word in words]
+    ran = system.ran()
+    assert all(ran.count(f"{word}{n}") == 1 for word in words for n in (1, 2, 3))
+    for id_ in ids:
+        steps = system.server.get(f"/tasks/{id_}").json()["steps"]
+        assert [step["name"] for step in steps] == ["one", "one#2", "one#3"]

@@ -17,7 +17,17 @@ from taskmill.client.errors import (
     TaskFailed,
 )
 from taskmill.client.handle import AsyncHandle, Handle
-from taskmill.client.model import ActionInfo, Attempt, Changed, Queue, Schedule, Task, TaskError, Why
+from taskmill.client.model import (
+    ActionInfo,
+    Attempt,
+    Changed,
+    Queue,
+    Schedule,
+    StepTaken,
+    Task,
+    TaskError,
+    Why,
+)
 from taskmill.client.submission import Submission, SubmitOptions
 from taskmill.client.wire import Answer
 
@@ -40,6 +50,7 @@ __all__ = [
     "Schedule",
     "ServerAway",
     "SomeRefused",
+    "StepTaken",
     "Submission",
     "SubmitOptions",
     "Task",

@@ -27,11 +27,19 @@ class Attempt(msgspec.Struct, kw_only=True):
     error: TaskError | None
 
 
+class StepTaken(msgspec.Struct, kw_only=True):
+    """A step of a task whose result is kept. Times are RFC 3339."""
+
+    name: str
+    started_at: str
+    ended_at: str
+
+
 class Task(msgspec.Struct, kw_only=True):
     """A task as the server has it. Times are RFC 3339 in UTC, ``timeout`` is in seconds.
 
     ``result`` is as it is stored: a mapping as the action returned it, anything else as ``{"output": …}``.
-    ``attempts`` are there for a task that was asked for alone, and empty in lists.
+    ``attempts`` and ``steps`` are there for a task that was asked for alone, and empty in lists.
     """
 
     id: str
@@ -55,6 +63,7 @@ class Task(msgspec.Struct, kw_only=True):
     finished_at: str | None
     held_until: str | None = None
     attempts: list[Attempt] = []
+    steps: list[StepTaken] = []
 
     @property
     def ended(self) -> bool:

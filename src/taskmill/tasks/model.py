@@ -53,6 +53,14 @@ class Attempt(msgspec.Struct):
     error: TaskError | None
 
 
+class StepTaken(msgspec.Struct):
+    """A step whose result is kept."""
+
+    name: str
+    started_at: Time
+    ended_at: Time
+
+
 class Task(msgspec.Struct, kw_only=True):
     """A task, as ``GET /tasks`` lists it."""
 
@@ -79,9 +87,12 @@ class Task(msgspec.Struct, kw_only=True):
 
 
 class TaskDetails(Task, kw_only=True):
-    """A task, as ``GET /tasks/{id}`` shows it: with its last attempts, the oldest first."""
+    """A task, as ``GET /tasks/{id}`` shows it: with its last attempts, and the steps it has taken, the oldest first."""
 
     attempts: list[Attempt]
+    steps: Annotated[list[StepTaken], means("Only there where it has taken some.")] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
 
 
 class TaskPage(msgspec.Struct):
@@ -103,16 +114,23 @@ def from_row(row: Sequence[Any]) -> Task:
     return Task(**_fields(row))
 
 
-def details(row: Sequence[Any], attempts: Sequence[Sequence[Any]]) -> TaskDetails:
-    """Make a task of a row, and of its failed attempts as :data:`~taskmill.tasks.rows.statements.ATTEMPTS` has them."""
+def details(row: Sequence[Any], behind: Sequence[Sequence[Any]]) -> TaskDetails:
+    """Make a task of a row, and of what is behind it as :mod:`taskmill.tasks.rows.history` has that."""
     fields = _fields(row)
+    behind = sorted(behind, key=lambda one: one[1])
     ended = [
         Attempt(number, moment(started), timestamp(at), _error.decode(error))
-        for number, started, at, error in attempts
+        for _, number, started, at, error, _ in behind
+        if error is not None
     ]
     if fields["status"] == Status.COMPLETED.word:
         ended.append(Attempt(fields["attempt"], fields["started_at"], fields["finished_at"], None))
-    return TaskDetails(**fields, attempts=ended)
+    steps = [
+        StepTaken(name, timestamp(began), timestamp(at))
+        for _, _, began, at, _, name in behind
+        if name is not None
+    ]
+    return TaskDetails(**fields, attempts=ended, steps=steps or msgspec.UNSET)
 
 
 def _fields(row: Sequence[Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.message import Dispatchable, TaskMessage, from_row
 from taskmill.tasks.rows.reader import Reader
 from taskmill.tasks.rows.store import Store
+from taskmill.tasks.stepping.keeping import Keeping
 from taskmill.tasks.waiting.waiters import Waiters
 from taskmill.tasks.work.worker import Worker
 
@@ -66,7 +67,7 @@ class Traffic:
         self.ways: Mapping[str, Way] = {}
         self.leased: dict[bytes, TaskMessage] = {}  # what workers outside have, where this process is alone
         self._following: dict[bytes, Dispatchable] = {}  # to run again once their cancelled life has let go
-        self._writing: set[asyncio.Task[None]] = set()
+        self._writing: set[asyncio.Task[object]] = set()
         self._look: asyncio.TimerHandle | None = None
 
     def connect(
@@ -75,6 +76,7 @@ class Traffic:
         """Take those that call back."""
         self._strays = strays
         self._store = store
+        self._catalog.keep_steps(Keeping(store, self._reader))
         self._worker = worker
         self._alarm = alarm
         self._control = control

@@ -10,7 +10,9 @@ from task_table import filled, plan, work
 
 from taskmill.tasks.lifecycle import WAITING, Status
 from taskmill.tasks.rows import statements, steps
+from taskmill.tasks.rows.history import HISTORY
 from taskmill.tasks.rows.schema import task
+from taskmill.tasks.stepping import statements as stepping
 
 INDEXES = {
     "plain": (statements.PLAIN, "task_status (status=? AND id>?)"),
@@ -72,6 +74,9 @@ def test_a_step_finds_its_task_by_its_key(connection: apsw.Connection, name: str
     [
         (steps.RECORD, "task EXISTS"),
         (steps.FORGET, "attempt"),
+        (stepping.KEEP, "task EXISTS"),
+        (stepping.STEPS, "step"),
+        (stepping.NAME, "step"),
         (statements.USED_KEY, "idempotency"),
         (statements.DROP_KEY, "idempotency"),
         (statements.RESUME, "pause"),
@@ -82,6 +87,11 @@ def test_what_belongs_to_a_task_is_found_by_its_key(
 ) -> None:
     (step,) = plan(connection, statement)
     assert step.startswith(f"SEARCH {table} USING PRIMARY KEY (")
+
+
+def test_what_a_task_has_behind_it_is_found_by_its_key(connection: apsw.Connection) -> None:
+    found = [line for line in plan(connection, HISTORY) if line.startswith(("SEARCH", "SCAN"))]
+    assert found == [f"SEARCH {table} USING PRIMARY KEY (task_id=?)" for table in ("attempt", "step")]
 
 
 def test_no_statement_scans_or_sorts(connection: apsw.Connection) -> None:

@@ -31,7 +31,7 @@ from taskmill.sql.sqlite import SqliteConfig
 from taskmill.supervisor import Context
 from taskmill.tasks.api import apply_migrations, process_task
 from taskmill.tasks.model import details
-from taskmill.tasks.rows import statements
+from taskmill.tasks.rows.history import HISTORY
 from taskmill.tasks.rows.schema import task
 from taskmill.tasks.service import TaskService, TaskServiceConfig
 
@@ -146,7 +146,7 @@ class Life:
         try:
             connection.execute("BEGIN")  # all as it is in one moment
             for row in connection.execute(self.database.compile(select(task))).fetchall():
-                sql, values = self.database.bind(statements.ATTEMPTS, {"id_": row[0]})
+                sql, values = self.database.bind(HISTORY, {"id_": row[0]})
                 shown = details(row, connection.execute(sql, values).fetchall())
                 found[shown.id] = msgspec.json.decode(msgspec.json.encode(shown))
         finally:

@@ -189,14 +189,14 @@ def encode_result(value: object) -> bytes:
         encoded = _encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ResultError(f"the action returned what JSON cannot say: {error}") from None
-    if not harmless and (wrong := _unsayable(value)):
+    if not harmless and (wrong := unsayable(value)):
         raise ResultError(f"the action returned what JSON cannot say: {wrong}")
     if len(encoded) > RESULT_LIMIT:
         raise ResultError(f"the action returned {len(encoded)} bytes; a result may have {RESULT_LIMIT}")
     return encoded
 
 
-def _unsayable(value: object) -> str:
+def unsayable(value: object) -> str:
     """Name what msgspec would write though JSON has nothing for it: NaN and infinity as null, bytes as Base64."""
     pending = [value]
     while pending:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taskmill.process.messages import FunctionRef
 from taskmill.process.source import load_module
@@ -12,11 +12,14 @@ from taskmill.supervisor import SupervisorError
 from taskmill.tasks.actions.action import ANY, Action
 from taskmill.tasks.work.isolated import ADAPTER
 
+if TYPE_CHECKING:
+    from taskmill.tasks.stepping.keeping import Keeping
+
 
 class Registered:
     """An action in a catalog, with what running it often needs at hand."""
 
-    __slots__ = ("action", "at_once", "elsewhere", "function", "plain", "seconds")
+    __slots__ = ("action", "at_once", "elsewhere", "function", "keeping", "plain", "seconds")
 
     def __init__(self, action: Action[Any, Any], function: FunctionRef) -> None:
         self.action = action
@@ -26,6 +29,7 @@ class Registered:
         )  # it runs as soon as a worker has a task of it
         self.function = function  # how a worker process finds it
         self.elsewhere = action.served_outside
+        self.keeping: Keeping | None = None  # who keeps the steps of its tasks
         self.seconds = 1.0  # that an isolated run takes, a moving average; slow until shown to be quick
 
     def waits_in(self, queue: str) -> bool:
@@ -55,6 +59,11 @@ class Catalog:
         """Add actions that workers outside serve; raise SupervisorError where another has the name of one."""
         for action in actions:
             self.add(action, FunctionRef(__name__, "", "", ""))
+
+    def keep_steps(self, keeping: Keeping) -> None:
+        """Have the steps of all tasks be kept."""
+        for registered in self._actions.values():
+            registered.keeping = keeping
 
     def rank_all(self) -> None:
         """Have every task take a place of its own: there are no plain ones where several nodes share the rows."""

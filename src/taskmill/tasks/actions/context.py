@@ -57,7 +57,7 @@ def current_task() -> CurrentTask:
         LookupError: no task runs here, or several do. A thread that an action started has none: pass it what it
             needs.
     """
-    task = _running("current_task()")
+    task = under_way("current_task()")
     if isinstance(task, Together):
         text = "a batch action runs several tasks: current_tasks() returns them, in the order of its items"
         raise LookupError(text)  # noqa: TRY004 - of what is asked for there is none
@@ -70,11 +70,12 @@ def current_tasks() -> list[CurrentTask]:
     Raises:
         LookupError: no task runs here. A thread that an action started has none: pass it what it needs.
     """
-    task = _running("current_tasks()")
+    task = under_way("current_tasks()")
     return [_seen(one) for one in task.tasks] if isinstance(task, Together) else [_seen(task)]
 
 
-def _running(call: str) -> TaskMessage | CurrentTask | Together:
+def under_way(call: str) -> TaskMessage | CurrentTask | Together:
+    """Return what the calling action runs; raise LookupError where nothing does. ``call`` is who asks."""
     task = Inline.task or running.get()
     if task is None:
         raise LookupError(f"{call} was called outside an action, or in a thread that an action started")

@@ -12,7 +12,7 @@ from taskmill.sql import Database
 from taskmill.tasks.dispatch.edge import Position
 from taskmill.tasks.message import Dispatchable
 from taskmill.tasks.model import TaskDetails, details
-from taskmill.tasks.rows import sharing, statements
+from taskmill.tasks.rows import history, sharing, statements
 from taskmill.tasks.rows.changes import Changes
 
 Statement = Select[Any] | CompoundSelect[Any]
@@ -32,13 +32,13 @@ class Reader:
         self._expired = sharing.EXPIRED_FREE if shared else statements.EXPIRED
 
     async def get(self, id_: bytes) -> TaskDetails | None:
-        """Return a task with its attempts, or None."""
+        """Return a task with its attempts and steps, or None."""
         one = self.database.bind(statements.ONE, {"id_": id_})
-        attempts = self.database.bind(statements.ATTEMPTS, {"id_": id_})
+        behind = self.database.bind(history.HISTORY, {"id_": id_})
 
         def call(connection: Any) -> TaskDetails | None:
             row = connection.execute(*one).fetchone()
-            return details(row, connection.execute(*attempts).fetchall()) if row else None
+            return details(row, connection.execute(*behind).fetchall()) if row else None
 
         return await self.database.read(call)
 

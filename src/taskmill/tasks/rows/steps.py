@@ -91,6 +91,11 @@ RELEASE: Update = step("release", attempt=task.c.attempt - literal_column("1")).
 )
 
 
+def under_way(*guards: Any) -> Any:
+    """Whether an attempt is its task's own, and has not ended. Parameters: id, attempt, those of the guards."""
+    return exists().where(task.c.id == bindparam("id_"), _may("fail"), _own, *guards)
+
+
 def _record(*guards: Any) -> Insert:
     return insert(attempt).from_select(
         ["task_id", "attempt", "started_at", "ended_at", "error"],
@@ -100,7 +105,7 @@ def _record(*guards: Any) -> Insert:
             bindparam("started_at_", type_=Integer),
             bindparam("ended_at_", type_=Integer),
             bindparam("error_", type_=Text),
-        ).where(exists().where(task.c.id == bindparam("id_"), _may("fail"), _own, *guards)),
+        ).where(under_way(*guards)),
     )
 
 
@@ -192,13 +197,13 @@ OWN = Steps(START, RELEASE, RECORD, RETRY, FAIL, COMPLETE, EXPIRE)
 
 # Where several nodes share it, a node leaves alone what another has. Parameter, the last one: node. START has it
 # twice, before the id and last.
-_not_anothers = task.c.node.is_(None) | (task.c.node == bindparam("node_"))
+not_anothers = task.c.node.is_(None) | (task.c.node == bindparam("node_"))
 SHARED = Steps(
-    start=START.values(node=bindparam("node_")).where(_not_anothers),
-    release=RELEASE.values(node=null()).where(_not_anothers),
-    record=_record(_not_anothers),
-    retry=RETRY.values(node=null()).where(_not_anothers),
-    fail=FAIL.where(_not_anothers),
-    complete=COMPLETE.where(_not_anothers),
-    expire=EXPIRE.where(_not_anothers),
+    start=START.values(node=bindparam("node_")).where(not_anothers),
+    release=RELEASE.values(node=null()).where(not_anothers),
+    record=_record(not_anothers),
+    retry=RETRY.values(node=null()).where(not_anothers),
+    fail=FAIL.where(not_anothers),
+    complete=COMPLETE.where(not_anothers),
+    expire=EXPIRE.where(not_anothers),
 )

@@ -50,7 +50,7 @@ class Store(Generic[S, F]):
     them back, once a batch, with the error if the tasks could not be stored. ``ended`` gets the messages whose
     attempt's end is stored; where that is not possible now, such as on a full disk, the end is kept and stored
     later. ``put_off`` gets those that run again later, where it is given, and ``scheduled`` hears of the time at
-    which the next of them is due. ``node`` is this node's id, where the database has several.
+    which the next of them is due. ``node`` tells this node's id, where the database has several.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Store(Generic[S, F]):
         # still says that it is the task's own.
         self._add: Lane[S] = lane(statements.ADD, partial(self._add_stored, added))
         self._add_full: Lane[F] = lane(statements.ADD_FULL, partial(self._add_stored, added_full))
-        self._node = node
+        self.node = node
         self._ends: list[Lane[Any]] = []
         self._refused = 0
         self._steps = steps.OWN if node is None else steps.SHARED
@@ -94,7 +94,7 @@ class Store(Generic[S, F]):
 
     def _own(self, lane: Lane[Any], before: int | None = None) -> Rows:
         """Have a lane's rows name this node, where there are several."""
-        return lane if self._node is None else Guarded(lane, self._node, before)
+        return lane if self.node is None else Guarded(lane, self.node, before)
 
     def _end(self, statement: ClauseElement, tell: Tell = _nobody, *, guarded: bool = True) -> Rows:
         """Make a lane of what belongs to an attempt's end: it is kept until it can be stored."""
@@ -230,7 +230,7 @@ class Store(Generic[S, F]):
         return expired
 
     def _owner(self) -> dict[str, bytes]:
-        return {} if self._node is None else {"node_": self._node()}
+        return {} if self.node is None else {"node_": self.node()}
 
     def _add_stored(
         self,

@@ -15,17 +15,17 @@ AT_ONCE: Final = 64  # whole tasks in one look: each may have a result of some s
 
 
 async def whole(database: Database, ids: Sequence[bytes]) -> dict[bytes, TaskDetails]:
-    """Return those of some tasks that there are, with their attempts; ``ids`` are 1 to AT_ONCE."""
+    """Return those of some tasks that there are, with their attempts and steps; ``ids`` are 1 to AT_ONCE."""
     count, values = sharing.keys(ids)
     rows = database.bind(statements.whole(count), values)
-    attempts = database.bind(statements.attempts(count), values)
+    histories = database.bind(statements.histories(count), values)
 
     def call(connection: Any) -> dict[bytes, TaskDetails]:
-        failed: dict[bytes, list[Any]] = {}
+        behind: dict[bytes, list[Any]] = {}
         found = connection.execute(*rows).fetchall()
-        for id_, *attempt in connection.execute(*attempts).fetchall():
-            failed.setdefault(bytes(id_), []).append(attempt)
-        return {(id_ := bytes(row[0])): details(row, failed.get(id_, ())) for row in found}
+        for one in connection.execute(*histories).fetchall():
+            behind.setdefault(bytes(one[0]), []).append(one)
+        return {(id_ := bytes(row[0])): details(row, behind.get(id_, ())) for row in found}
 
     return await database.read(call)
 

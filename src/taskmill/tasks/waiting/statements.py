@@ -8,10 +8,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, LargeBinary, Select, bindparam, select
+from sqlalchemy import ColumnElement, CompoundSelect, LargeBinary, Select, bindparam, select
 
 from taskmill.tasks.lifecycle import ENDED
-from taskmill.tasks.rows.schema import attempt, task
+from taskmill.tasks.rows import history
+from taskmill.tasks.rows.schema import task
 from taskmill.tasks.rows.statements import code
 
 
@@ -28,20 +29,9 @@ def whole(count: int) -> Select[Any]:
 
 
 @cache
-def attempts(count: int) -> Select[Any]:
-    """Return the failed attempts of some tasks, each after its task's id, in their order. Parameters: keys."""
-    columns = (
-        attempt.c.task_id,
-        attempt.c.attempt,
-        attempt.c.started_at,
-        attempt.c.ended_at,
-        attempt.c.error,
-    )
-    return (
-        select(*columns)
-        .where(_among(attempt.c.task_id, count))
-        .order_by(attempt.c.task_id, attempt.c.attempt)
-    )
+def histories(count: int) -> CompoundSelect[Any]:
+    """Return what some tasks have behind them, as :func:`taskmill.tasks.rows.history.of`. Parameters: keys."""
+    return history.of(lambda column: _among(column, count))
 
 
 def _among(column: ColumnElement[bytes], count: int) -> ColumnElement[bool]:

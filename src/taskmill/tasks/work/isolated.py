@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
+from uuid import UUID
 
 import msgspec
 
@@ -29,6 +30,12 @@ _decode_ends = msgspec.msgpack.Decoder(list[bytes | Failure]).decode
 def payload(message: TaskMessage) -> bytes:
     """Write what an attempt in a worker process needs."""
     return f"{message.id()} {message.attempt} {message.body}".encode()
+
+
+def sender_of(payload: bytes) -> tuple[bytes, int]:
+    """Return the key of the task that a :func:`payload` is of, and which attempt at it."""
+    id_, attempt, _ = payload.split(b" ", 2)
+    return UUID(id_.decode()).bytes, int(attempt)
 
 
 def payload_of(messages: Sequence[TaskMessage]) -> bytes:

@@ -232,9 +232,11 @@ class Worker:
                 self.work(slot, carried)
 
         calls = []
+        asked = None if registered.keeping is None else registered.keeping.answer
         quick = registered.seconds < BATCH
         for message in batch:
             call = Call(registered.function, payload(message), partial(done, message), message.timeout, quick)
+            call.asked = asked
             self._attempts.add(message, Attempt(slot, call))
             calls.append(call)
         self._pool.submit(calls)
