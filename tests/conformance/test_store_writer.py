@@ -14,7 +14,7 @@ from taskmill.sql import DatabaseError, Migration, Transaction, migrate
 from taskmill.tasks.rows import statements
 
 NOTE = Table(
-    "note", MetaData(), Column("id", Integer, primary_key=True, autoincrement=False), Column("text", Text)
+    "jotting", MetaData(), Column("id", Integer, primary_key=True, autoincrement=False), Column("text", Text)
 )
 
 
