@@ -25,9 +25,8 @@ def test_a_row_that_cannot_be_stored_fails_alone(place: Place) -> None:
             (first,) = await stored.add()
             others = [stored.ids.next() for _ in range(5)]
             for key in (*others[:2], first.key, *others[2:]):  # the id of the third is taken
-                stored.store.add_full(
-                    (key, "work", "tasks", "{}", 0, 3, 1, 1, 0, None, None, None, None, None, None, None), key
-                )
+                row = (key, "work", "tasks", "{}", 0, 3, 1, 1, 0)
+                stored.store.add_full(row + (None,) * (len(statements.FULL) - len(row)), key)
             await until(lambda: len(stored.settled) == 6 and stored.settled[first.key] is not None)
             assert isinstance(stored.settled[first.key], DatabaseError)
             assert await stored.states([first.key, *others]) == ["queued"] * 6
