@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from taskmill import action
 from taskmill.client import sql
 from taskmill.tasks.lifecycle import Status
-from taskmill.tasks.rows.schema_postgres import TASKS
+from taskmill.tasks.rows.schema import MIGRATIONS
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,8 @@ def url(postgres: PostgresServer) -> Iterator[str]:
     """A database with the tables of the task queue, and one of its user's."""
     made = postgres.create()
     with psycopg.connect(made) as connection:
-        connection.execute(TASKS.encode())
+        for migration in MIGRATIONS:
+            connection.execute(migration.sql.get("postgresql", "").encode())
         connection.execute("CREATE TABLE orders (id int)")
     yield made
     postgres.drop(made)
@@ -182,6 +183,18 @@ def test_an_action_brings_its_schema_and_its_options(url: str) -> None:
             sql.submit(connection, shout, {"text": 5})
     row = found(url)[id_]
     assert (row[0], row[4], row[7]) == ("shout", 7, 2)
+
+
+def test_what_an_action_has_indexed_is_found(url: str) -> None:
+    bill = action(index=["data.customer"])(_bill)
+    with psycopg.connect(url) as connection:
+        id_ = sql.submit(connection, bill, {"customer": 42})
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("SELECT path, value, task_id FROM task_index").fetchall()
+    assert rows == [("data.customer", "42", UUID(id_).bytes)]
+
+
+async def _bill(customer: int) -> None: ...
 
 
 def test_what_cannot_be_is_refused_and_says_why(url: str) -> None:

@@ -28,6 +28,7 @@ def cancel(
     tag: options.Tag = "",
     created_after: options.After = "",
     created_before: options.Before = "",
+    where: options.Where = [],  # noqa: B006 - typer never changes it
     dry_run: _DryRun = False,
     url: options.Url = options.SERVER,
     token: options.Token = "",
@@ -40,7 +41,7 @@ def cancel(
     filters = options.given(
         status=status, action=action, queue=queue, key=key, tag=tag, created_after=created_after,
         created_before=created_before,
-    )  # fmt: skip
+    ) | options.of_data(where)  # fmt: skip
     _change("cancel", "cancelled", ids, filters, dry_run, None, url, token, as_json)
 
 
@@ -54,6 +55,7 @@ def retry(
     tag: options.Tag = "",
     created_after: options.After = "",
     created_before: options.Before = "",
+    where: options.Where = [],  # noqa: B006 - typer never changes it
     canary: Annotated[
         int | None,
         typer.Option(min=1, max=100, help="First so many; the others only if none fails as before."),
@@ -70,7 +72,7 @@ def retry(
     filters = options.given(
         status=status, action=action, queue=queue, key=key, tag=tag, created_after=created_after,
         created_before=created_before,
-    )  # fmt: skip
+    ) | options.of_data(where)  # fmt: skip
     if canary is not None and ids:
         wrong("--canary goes with filters, not with ids")
     _change("retry", "to be run again", ids, filters, dry_run, canary, url, token, as_json)
@@ -82,6 +84,7 @@ def prune(
         str, typer.Option(metavar="DURATION", help="Those that ended so long ago, such as `12h` or `7d`.")
     ] = "",
     status: Annotated[str, typer.Option(help="`completed`, `failed` or `cancelled`; all by default.")] = "",
+    where: options.Where = [],  # noqa: B006 - typer never changes it
     url: options.Url = options.SERVER,
     token: options.Token = "",
     as_json: options.Json = False,
@@ -97,9 +100,10 @@ def prune(
         age = parse_duration(older_than) if older_than else None
     except ValueError as error:
         wrong(f"--older-than: {error}")
+    body = options.given(older_than=age, status=status) | options.of_data(where)
     api, count, more = Api(url, token), 0, True
     while more:
-        answer = api.post("tasks", "prune", body=options.given(older_than=age, status=status)).value
+        answer = api.post("tasks", "prune", body=body).value
         count += answer["count"]
         more = bool(answer.get("more"))
     typer.echo(f'{{"count":{count}}}' if as_json else f"{count:,} tasks removed")

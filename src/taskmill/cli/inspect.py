@@ -19,6 +19,7 @@ def list_(
     tag: options.Tag = "",
     created_after: options.After = "",
     created_before: options.Before = "",
+    where: options.Where = [],  # noqa: B006 - typer never changes it
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
     cursor: Annotated[str, typer.Option(help="Go on where an earlier list ended.")] = "",
     url: options.Url = options.SERVER,
@@ -34,6 +35,7 @@ def list_(
     query = options.given(
         status=status, action=action, queue=queue, key=key, tag=tag, created_after=created_after,
         created_before=created_before, limit=limit, cursor=cursor,
+        **options.of_data(where),
     )  # fmt: skip
     answer = Api(url, token).get("tasks", **query)
     if as_json:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from taskmill.cli import completion
+from taskmill.cli.root import wrong
 
 Url = Annotated[str, typer.Option(envvar="TASKMILL_URL", metavar="URL", help="The server's address.")]
 Token = Annotated[
@@ -43,6 +44,25 @@ Before = Annotated[
     str,
     typer.Option("--created-before", metavar="TIME", help="Not at this time.", rich_help_panel=_FILTERS),
 ]
+
+Where = Annotated[
+    list[str],
+    typer.Option(
+        "--where",
+        metavar="PATH=VALUE",
+        help="What stands in its data, such as `data.customer=42`; the action has to index it. May be repeated.",
+        rich_help_panel=_FILTERS,
+    ),
+]
+
+
+def of_data(where: list[str]) -> dict[str, str]:
+    """Return filters by data; end the command where one is none."""
+    pairs = [one.partition("=") for one in where]
+    for path, sign, _ in pairs:
+        if not sign or not path.startswith("data."):
+            wrong(f"--where {path}{sign}: write it as data.customer=42")
+    return {path: value for path, _, value in pairs}
 
 
 def given(**options: Any) -> dict[str, Any]:

@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TypedDict
 
+import msgspec
+
 
 class Filters(TypedDict, total=False):
-    """A task must pass all that are given; times are texts in RFC 3339, or have a time zone."""
+    """A task must pass all that are given; times are texts in RFC 3339, or have a time zone.
+
+    ``data`` is what stands where in the data, `data={"customer": 42}`: in places that the action has indexed.
+    """
 
     status: str
     action: str
@@ -17,11 +22,22 @@ class Filters(TypedDict, total=False):
     tag: str
     created_after: datetime | str
     created_before: datetime | str
+    data: Mapping[str, object]
 
 
 def plain(filters: Filters) -> dict[str, str]:
     """Return the filters as they are sent. Raises ValueError for a time without a zone."""
-    return {name: _text(name, value) for name, value in _given(filters).items()}
+    given = _given(filters)
+    data = given.pop("data", None) or {}
+    assert isinstance(data, Mapping)  # noqa: S101 - as it is typed
+    return {
+        **{name: _text(name, value) for name, value in given.items()},
+        **{f"data.{path}": _as_json(value) for path, value in data.items()},
+    }
+
+
+def _as_json(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
 
 
 def _given(filters: Mapping[str, object]) -> dict[str, object]:

@@ -22,6 +22,8 @@ from sqlalchemy.dialects.postgresql import asyncpg, psycopg
 
 from taskmill.tasks.actions.action import Action
 from taskmill.tasks.cluster.clock import database_now
+from taskmill.tasks.finding.statements import ADD as ADD_TO_INDEX
+from taskmill.tasks.finding.values import entries
 from taskmill.tasks.ids import id_at, to_text
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.rows.statements import ADD_FULL
@@ -80,6 +82,8 @@ def submit(
     ((now,),) = driver.run(connection, _NOW, {}).fetchall()
     values = task.row(int(now))
     driver.run(connection, ADD_FULL, values)
+    for row in task.index_rows(values["id_"]):
+        driver.run(connection, ADD_TO_INDEX, row)
     return to_text(values["id_"])
 
 
@@ -98,6 +102,8 @@ async def submit_async(
     task = _Task.of(action, data, ageing, options)
     values = task.row(await driver.now(connection))
     await driver.run(connection, ADD_FULL, values)
+    for row in task.index_rows(values["id_"]):
+        await driver.run(connection, ADD_TO_INDEX, row)
     return to_text(values["id_"])
 
 
@@ -107,6 +113,7 @@ class _Task(NamedTuple):
     options: Options
     ageing: float
     attempts: int
+    indexed: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -126,7 +133,13 @@ class _Task(NamedTuple):
             priority=own.priority if wanted.priority is None else wanted.priority,
             expires_in=wanted.expires_in or own.expires_in,
         )
-        return cls(action.name, encoded.decode(), wanted, ageing, wanted.max_attempts or action.max_attempts)
+        attempts = wanted.max_attempts or action.max_attempts
+        return cls(action.name, encoded.decode(), wanted, ageing, attempts, own.index)
+
+    def index_rows(self, id_: bytes) -> list[dict[str, Any]]:
+        """Return the parameters of what its data is found by."""
+        found = entries(self.indexed, self.data) if self.indexed else []
+        return [{"path_": path, "value_": value, "task_id_": id_} for path, value in found]
 
     def row(self, now: int) -> dict[str, Any]:
         """Return the parameters of ADD_FULL for a task submitted ``now`` by the database's clock, in milliseconds."""

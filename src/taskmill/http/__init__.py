@@ -1,7 +1,7 @@
 """HTTP: servers, routers and endpoints declared as entries."""
 
 from taskmill.http.auth.caller import Caller
-from taskmill.http.body import parse_body
+from taskmill.http.body import parse_body, parse_open_body
 from taskmill.http.endpoint import HttpEndpoint
 from taskmill.http.exchange import JSON, Exchange, direct
 from taskmill.http.openapi import document, types_of
@@ -9,7 +9,7 @@ from taskmill.http.openapi_api import answer_openapi, describe_server
 from taskmill.http.openapi_schemas import Schemas
 from taskmill.http.operation import Answer, Link, Operation, Served, means, scope_of
 from taskmill.http.problem import BadRequest, FieldError, problem
-from taskmill.http.query import parse_query
+from taskmill.http.query import parse_open_query, parse_query
 from taskmill.http.router import HttpRouter
 from taskmill.http.routing import caller_of
 from taskmill.http.service import HttpService
@@ -35,6 +35,8 @@ __all__ = [
     "document",
     "means",
     "parse_body",
+    "parse_open_body",
+    "parse_open_query",
     "parse_query",
     "problem",
     "scope_of",

@@ -25,12 +25,35 @@ async def parse_body(request: Request, type_: type[T]) -> T:
     Raises:
         BadRequest: no JSON, or an unknown or badly valued field.
     """
+    return _decoded(await _json_of(request), type_)
+
+
+async def parse_open_body(request: Request, type_: type[T], prefix: str) -> tuple[T, dict[str, Any]]:
+    """Decode a body as :func:`parse_body`, and apart from it the fields that begin with a prefix."""
+    body = await _json_of(request)
+    others: dict[str, Any] = {}
+    if prefix.encode() in body:
+        try:
+            fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+            others = {
+                name: msgspec.json.decode(value) for name, value in fields.items() if name.startswith(prefix)
+            }
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return _decoded(body, type_), {}  # which says what is wrong
+        body = msgspec.json.encode({name: value for name, value in fields.items() if name not in others})
+    return _decoded(body, type_), others
+
+
+async def _json_of(request: Request) -> bytes:
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise BadRequest("Send JSON, with `Content-Type: application/json`.", status=415)
-    body = await request.body()
+    return await request.body() or b"{}"
+
+
+def _decoded(body: bytes, type_: type[T]) -> T:
     try:
-        decoded: T = _decoder(type_).decode(body or b"{}")
+        decoded: T = _decoder(type_).decode(body)
     except msgspec.ValidationError as error:
         raise BadRequest("Mend the fields that `errors` names.", [_field(str(error), type_)]) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -13,12 +13,22 @@ from taskmill.http.problem import BadRequest, FieldError
 T = TypeVar("T", bound=msgspec.Struct)
 
 
+def parse_open_query(query: bytes, type_: type[T], prefix: str) -> tuple[T, dict[str, str]]:
+    """Decode a query string as :func:`parse_query`, and apart from it the parameters that begin with a prefix."""
+    others: dict[str, str] = {}
+    return _parse(query, type_, prefix, others), others
+
+
 def parse_query(query: bytes, type_: type[T]) -> T:
     """Decode a raw query string into the struct ``type_``, whose fields are the parameters that are known.
 
     Raises:
         BadRequest: an unknown, repeated or badly valued parameter, or text that is not UTF-8.
     """
+    return _parse(query, type_, None, {})
+
+
+def _parse(query: bytes, type_: type[T], prefix: str | None, others: dict[str, str]) -> T:
     try:
         pairs = parse_qsl(
             query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100, separator="&"
@@ -29,7 +39,11 @@ def parse_query(query: bytes, type_: type[T]) -> T:
     values: dict[str, str] = {}
     errors = []
     for name, value in pairs:
-        if name not in known:
+        if prefix is not None and name.startswith(prefix):
+            if name in others:
+                errors.append(FieldError(name, "given twice"))
+            others[name] = value
+        elif name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(known) or 'none'}"
             errors.append(FieldError(name, f"unknown parameter; {hint}"))

@@ -19,6 +19,7 @@ from taskmill.http import (
     caller_of,
     direct,
     means,
+    parse_open_query,
     parse_query,
     problem,
 )
@@ -33,11 +34,11 @@ from taskmill.tasks.move.journal import refuse_moved
 from taskmill.tasks.openapi import words
 from taskmill.tasks.retention import schema as retention_schema
 from taskmill.tasks.rights.doors import let_near, may_submit
-from taskmill.tasks.rights.rights import narrow, shown
+from taskmill.tasks.rights.rights import check_scope, narrow, shown
 from taskmill.tasks.rows.schema import COMPONENT, MIGRATIONS
 from taskmill.tasks.schedules import schema as schedules
 from taskmill.tasks.service import TaskService
-from taskmill.tasks.view.filters import Filters, select
+from taskmill.tasks.view.filters import DATA, Filters, select
 from taskmill.tasks.view.missing import missing as no_task
 from taskmill.tasks.waiting.looks import LookQuery, look
 
@@ -111,14 +112,19 @@ def process_task(slot: Slot, *, tasks: TaskService) -> None:
 
 @Operation(
     "List tasks, newest first", words.TASKS, scope="observe", for_limited=True, query=ListQuery,
+    description="Where an action has indexed what stands in its data, `data.customer=42` finds by that, too.",
     answers={200: Answer("A part of the list.", TaskPage)},
 )  # fmt: skip
 async def list_tasks(request: Request, *, tasks: TaskService) -> TaskPage:
     """``GET /tasks``: newest first, a page at a time."""
-    query = parse_query(request.scope["query_string"], ListQuery)
+    query, data = parse_open_query(request.scope["query_string"], ListQuery, DATA)
     caller = caller_of(request)
     narrow(caller, query)
-    page, following = await tasks.listing.page(select(query), cursor_of(query.cursor), query.limit)
+    if data:
+        check_scope(caller, "read")  # an answer tells what stands in the data
+        await tasks.asking.check(data, query.action)
+    selection = select(query, data)
+    page, following = await tasks.listing.page(selection, cursor_of(query.cursor), query.limit)
     page = [shown(caller, one) for one in page]
     return TaskPage(page, len(page), None if following is None else to_text(following))
 

@@ -33,6 +33,8 @@ from taskmill.tasks.dispatch.limits import Limits
 from taskmill.tasks.dispatch.strays import Strays
 from taskmill.tasks.external.declared import DeclaredAction
 from taskmill.tasks.external.external import External
+from taskmill.tasks.finding.asking import Asking
+from taskmill.tasks.finding.building import Building
 from taskmill.tasks.ids import IdSource
 from taskmill.tasks.intake.admission import Admission
 from taskmill.tasks.intake.backlog import Backlog
@@ -179,6 +181,7 @@ class TaskService:
     def _view(self, placing: Placing, own: str) -> None:
         """Make what shows tasks, and what changes many of those that it finds."""
         self.listing = Listing(self.reader)
+        self.asking = Asking(self.reader, self.catalog)
         self.many = Many(self.reader, self.listing, self.control)
         self.overview = Overview(self.reader, self.dispatchers, placing, own)
 
@@ -229,9 +232,11 @@ class TaskService:
             self.scheduler.soon,
         )
 
+        building = Building(database, self.catalog, self.listing)
         duties = [
             Duty(lambda: self.scheduler.start(self.declared_schedules), self.scheduler.stop),
             Duty(self.retention.start, self.retention.stop),
+            Duty(building.start, building.stop),
             self.external.duty,
             *([] if letters is None else [Duty(letters.start, letters.stop)]),
             *cluster.others(self.reader, self.dispatchers, turnover, self._alarm, sweep, following),

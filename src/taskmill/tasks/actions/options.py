@@ -39,6 +39,19 @@ def _path(name: str, value: str | None) -> None:
         raise ValueError(f"`{name}` names a place in the data, such as `data.customer`")
 
 
+def _paths(declared: object) -> tuple[str, ...]:
+    if isinstance(declared, str):
+        raise TypeError(f"`index` is a list of paths: write index=[{declared!r}]")
+    paths = tuple(declared)  # type: ignore[arg-type,var-annotated]
+    for path in paths:
+        _path("index", path)
+        if path == "data" or len(path) > 200:
+            raise ValueError(
+                "`index` names places in the data of up to 200 characters, such as `data.customer`"
+            )
+    return paths
+
+
 class DeclaredAlone(TypedDict, total=False):
     """The options of :func:`taskmill.action` for a function of one task, as they are written."""
 
@@ -57,6 +70,7 @@ class DeclaredAlone(TypedDict, total=False):
     over_limit: OverLimit
     fair_key: str | None
     unique: Unique | Twice | None
+    index: Sequence[str]
 
 
 class Declared(DeclaredAlone, total=False):
@@ -129,6 +143,7 @@ class Options:
     over_limit: OverLimit = "wait"
     fair_key: str | None = None
     unique: Unique = Unique()
+    index: tuple[str, ...] = ()
     batch: int | None = None
     batch_wait: float = 0.05
 
@@ -143,6 +158,7 @@ class Options:
             if values.get("batch") is None:
                 raise ValueError("`batch_wait` needs a `batch` to wait for: write `batch=100`")
             values["batch_wait"] = parse_duration(values["batch_wait"])  # type: ignore[arg-type]
+        values["index"] = _paths(values.get("index", ()))
         options = cls(
             backoff=Backoff.of(values.pop("backoff", "exponential")),  # type: ignore[arg-type]
             rate=None if rate is None else Rate.of(str(rate)),
@@ -163,7 +179,13 @@ class Options:
     def plain(self) -> bool:
         """Whether its tasks need nothing but a place at the end of the service's own queue."""
         return not (
-            self.queue or self.priority or self.limited or self.fair_key or self.expires_in or self.unique.key
+            self.queue
+            or self.priority
+            or self.limited
+            or self.fair_key
+            or self.expires_in
+            or self.unique.key
+            or self.index
         )
 
     def retries(self, error: BaseException) -> bool:

@@ -66,7 +66,9 @@ class Batch:
             if not isinstance(submission, Submission):
                 submission = Submission(action=submission.action, data=submission.data)
             new = placing.place(id_, submission, registered, None, ids.now)
-            if key is None and new.place.key is None and new.fair_key is None:
+            if (
+                key is None and new.place.key is None and new.fair_key is None
+            ):  # its index is written beside it
                 self.full.append(new)
             else:
                 self.looking.append((place, new, key))

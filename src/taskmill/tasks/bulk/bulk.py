@@ -10,6 +10,7 @@ from taskmill.http import Caller
 from taskmill.sql import Transaction
 from taskmill.tasks.actions.catalog import Catalog
 from taskmill.tasks.bulk.batch import Batch, Wanted, read
+from taskmill.tasks.finding import statements as finding
 from taskmill.tasks.ids import IdSource, to_text
 from taskmill.tasks.intake import once
 from taskmill.tasks.intake.intake import Intake
@@ -100,6 +101,9 @@ class Bulk:
             groups.append((database.compile(statements.ADD), plain))
         if full:
             groups.append((database.compile(statements.ADD_FULL), [new.row() for new in full]))
+            index = [(*entry, new.message.key) for new in full for entry in new.index]
+            if index:
+                groups.append((database.compile(finding.ADD), index))
         with self._intake.bundle(batch.ids[0]) as stored:
 
             def then() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from starlette.requests import Request
 
-from taskmill.http import Answer, Operation, means, parse_body, parse_query
+from taskmill.http import Answer, Operation, means, parse_open_body, parse_query
 from taskmill.tasks.api import Cursor, NoQuery, answering_503, cursor_of
 from taskmill.tasks.control.canary import Canary
 from taskmill.tasks.control.many import Done
@@ -15,7 +15,7 @@ from taskmill.tasks.ids import to_text
 from taskmill.tasks.lifecycle import STEPS
 from taskmill.tasks.openapi import words
 from taskmill.tasks.service import TaskService
-from taskmill.tasks.view.filters import FILTERS, Filters, select_for_change
+from taskmill.tasks.view.filters import DATA, FILTERS, Filters, select_for_change
 
 
 class ManyBody(Filters, kw_only=True, forbid_unknown_fields=True):
@@ -53,8 +53,9 @@ class ManyAnswer(msgspec.Struct, omit_defaults=True):
 async def cancel_tasks(request: Request, *, tasks: TaskService) -> ManyAnswer:
     """``POST /tasks/cancel``: all that pass the filters."""
     parse_query(request.scope["query_string"], NoQuery)
-    body = await parse_body(request, ManyBody)
-    selection = select_for_change(body, STEPS["cancel"].sources, "cancelled")
+    body, data = await parse_open_body(request, ManyBody, DATA)
+    await tasks.asking.check(data, body.action)
+    selection = select_for_change(body, STEPS["cancel"].sources, "cancelled", data)
     if body.dry_run:
         return ManyAnswer(await tasks.listing.count(selection))
     with answering_503():
@@ -71,8 +72,9 @@ async def cancel_tasks(request: Request, *, tasks: TaskService) -> ManyAnswer:
 async def retry_tasks(request: Request, *, tasks: TaskService) -> ManyAnswer:
     """``POST /tasks/retry``: all that pass the filters, a few of them first with ``canary``."""
     parse_query(request.scope["query_string"], NoQuery)
-    body = await parse_body(request, RetryBody)
-    selection = select_for_change(body, STEPS["redrive"].sources, "run again")
+    body, data = await parse_open_body(request, RetryBody, DATA)
+    await tasks.asking.check(data, body.action)
+    selection = select_for_change(body, STEPS["redrive"].sources, "run again", data)
     if body.dry_run:
         return ManyAnswer(await tasks.listing.count(selection))
     with answering_503():

@@ -42,6 +42,9 @@ class DeclaredActionConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True
     fair_key: Annotated[
         str | None, Meta(description="The place in the data of who takes turns: `data.customer`.")
     ] = None
+    index: Annotated[
+        list[str], Meta(description="Places in the data by which tasks are found: `[data.customer]`.")
+    ] = field(default_factory=list)
 
     def declared(self, queue: str) -> Declared:
         """Return the same as options of an action whose tasks wait in the queue of this name."""
@@ -58,4 +61,5 @@ class DeclaredActionConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True
             "concurrency_key": self.concurrency_key,
             "over_limit": self.over_limit,
             "fair_key": self.fair_key,
+            "index": self.index,
         }

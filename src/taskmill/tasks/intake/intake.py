@@ -224,7 +224,7 @@ class Intake:
     ) -> None:
         new = self._placing.place(self._ids.next(), submission, registered, decoded, self._ids.now)
         start_by = submission.start_by
-        if idempotency is None and new.place.key is None and new.fair_key is None and start_by is None:
+        if idempotency is None and not new.looks and start_by is None:
             self._store.add_full(new.row(), (exchange, new))
             return
         answer = self._answer_once(exchange, new, idempotency, start_by)

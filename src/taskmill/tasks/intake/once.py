@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from taskmill.sql import Transaction
 from taskmill.tasks.actions.options import Unique
+from taskmill.tasks.finding import statements as finding
 from taskmill.tasks.ids import least_id
 from taskmill.tasks.intake.placing import NewTask
 from taskmill.tasks.intake.turns import fair_rank
@@ -109,6 +110,9 @@ def _duplicate(transaction: Transaction, new: NewTask) -> Submitted | None:
             row = {"data_": new.message.body, "run_at_": new.run_at, "rank_": new.run_at and new.place.rank}
             if not transaction.change(steps.REPLACE, id_=id_, **row):
                 return None  # it runs already: this is the next one
+            if new.message.registered.action.options.index:
+                transaction.change(finding.REMOVE, task_id_=id_)
+                _index(transaction, new, id_)
         return Submitted(id_, Status(status), duplicate=True)
     return None
 
@@ -119,4 +123,11 @@ def _store(transaction: Transaction, new: NewTask) -> Submitted:
         rank = fair_rank(transaction, new.place.queue, new.fair_key, new.place.priority, alone=rank)
     row = dict(zip((f"{name}_" for name in statements.FULL), new.row(rank), strict=True))
     transaction.change(statements.ADD_FULL, **row)
+    _index(transaction, new, new.message.key)
     return Submitted(new.message.key, new.status, rank=rank)
+
+
+def _index(transaction: Transaction, new: NewTask, id_: bytes) -> None:
+    """Have a task found by what stands in its data."""
+    for path, value in new.index:
+        transaction.change(finding.ADD, path_=path, value_=value, task_id_=id_)

@@ -10,6 +10,7 @@ import msgspec
 from taskmill.http import BadRequest, FieldError
 from taskmill.registry import nearest
 from taskmill.tasks.actions.catalog import Registered
+from taskmill.tasks.finding.values import IndexEntry, entries
 from taskmill.tasks.intake.submission import Submission
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.message import Place, TaskMessage
@@ -103,12 +104,16 @@ class Placing:
             fair_key=submission.fair_key or _text_at(options.fair_key, submission.data),
             tags=submission.tags,
             created_at=now,
+            index=entries(options.index, submission.data) if options.index else [],
             held=None if submission.hold is None else own or 0,
         )
 
 
 class NewTask(msgspec.Struct):
-    """A task that is not stored yet. ``held`` is its own ``run_at``, or 0, where it is held until ``run_at``."""
+    """A task that is not stored yet. ``index`` is what it is found by.
+
+    ``held`` is its own ``run_at``, or 0, where it is held until ``run_at``.
+    """
 
     message: TaskMessage
     place: Place
@@ -116,7 +121,13 @@ class NewTask(msgspec.Struct):
     fair_key: str | None
     tags: list[str]
     created_at: int
+    index: list[IndexEntry] = []
     held: int | None = None
+
+    @property
+    def looks(self) -> bool:
+        """Whether it takes a transaction of its own calls to store it, and not a row alone."""
+        return self.place.key is not None or self.fair_key is not None or bool(self.index)
 
     @property
     def status(self) -> Status:

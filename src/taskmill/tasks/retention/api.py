@@ -9,11 +9,13 @@ from typing import Annotated
 import msgspec
 from starlette.requests import Request
 
-from taskmill.http import Answer, BadRequest, FieldError, Operation, means, parse_body, parse_query
+from taskmill.http import Answer, BadRequest, FieldError, Operation, means, parse_open_body, parse_query
 from taskmill.tasks.api import NoQuery
 from taskmill.tasks.lifecycle import ENDED, Status
 from taskmill.tasks.openapi import words
+from taskmill.tasks.retention.found import prune_found
 from taskmill.tasks.service import TaskService
+from taskmill.tasks.view.filters import DATA, Selection, index_of
 
 
 class PruneRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,8 +47,14 @@ class PruneAnswer(msgspec.Struct):
 async def prune_tasks(request: Request, *, tasks: TaskService) -> PruneAnswer:
     """``POST /tasks/prune``."""
     parse_query(request.scope["query_string"], NoQuery)
-    wanted = await parse_body(request, PruneRequest)
-    pruned = await tasks.retention.prune(_states(wanted.status), _before(wanted))
+    wanted, data = await parse_open_body(request, PruneRequest, DATA)
+    await tasks.asking.check(data, None)
+    states, before = _states(wanted.status), _before(wanted)
+    if data:
+        selections = {status: Selection((status,), data=index_of(data)) for status in states}
+        pruned = await prune_found(tasks.retention.pruner, tasks.listing, selections, before)
+    else:
+        pruned = await tasks.retention.prune(states, before)
     return PruneAnswer(pruned.tasks, pruned.more)
 
 

@@ -102,7 +102,7 @@ class Pruner:
             found = await self._look(walk.shelf, walk.reached, limit)
             rows = list(takewhile(_made_before(before), found))
             for part in self._parts([row for row in rows if row.at < before]):
-                count += await self._drop([Stretch(walk.shelf, part[0].id, part[-1].id)], before)
+                count += await self.drop([Stretch(walk.shelf, part[0].id, part[-1].id)], before)
                 walk.reached = part[-1].id
                 if not going_on():
                     return count, False
@@ -132,7 +132,7 @@ class Pruner:
             if row.id <= last:
                 ids.setdefault(status, []).append(row.id)
         stretches = [Stretch(statements.tasks(status), its[0], its[-1]) for status, its in ids.items()]
-        return await self._drop(stretches, EVER)
+        return await self.drop(stretches, EVER)
 
     async def oldest(self) -> int | None:
         """Return when the oldest of the ended tasks was made."""
@@ -175,7 +175,8 @@ class Pruner:
 
         return await self._database.read(call)
 
-    async def _drop(self, stretches: Sequence[Stretch], before: int) -> int:
+    async def drop(self, stretches: Sequence[Stretch], before: int) -> int:
+        """Drop what of some stretches is older than a time, in one step; return how many rows that was."""
         now = int(time() * 1000)
 
         def call(transaction: Transaction) -> int:

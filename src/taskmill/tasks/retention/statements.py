@@ -9,7 +9,7 @@ from sqlalchemy import Delete, Insert, Select, bindparam, delete, func, insert, 
 
 from taskmill.tasks.lifecycle import ENDED, Status
 from taskmill.tasks.retention.schema import tombstone
-from taskmill.tasks.rows.schema import attempt, idempotency, note, step, task
+from taskmill.tasks.rows.schema import attempt, idempotency, note, step, task, task_index
 
 
 class Shelf(NamedTuple):
@@ -26,7 +26,7 @@ class Shelf(NamedTuple):
 
 
 # Tables with rows of a task's own, by `task_id`: they go with it.
-DEPENDENT = (attempt, note, step)
+DEPENDENT = (attempt, task_index, note, step)
 
 
 def _bytes(column: Any) -> Any:

@@ -76,14 +76,13 @@ task_index = Table(
     Column("task_id", LargeBinary(16), primary_key=True),
 )
 
-# The paths that actions have indexed, and how far tasks from before that are in the index.
+# The paths that actions have indexed, and down to where tasks from before that are in the index.
 indexed = Table(
     "indexed",
     _metadata,
     Column("action", Text, primary_key=True),
     Column("path", Text, primary_key=True),
-    Column("reached", LargeBinary(16), nullable=False),  # up to this id they are,
-    Column("last", LargeBinary(16), nullable=False),  # and this is the last of them
+    Column("reached", LargeBinary(16), nullable=False),  # down to this id they are; empty where all are
 )
 
 # What an `Idempotency-Key` was used for.

@@ -24,7 +24,6 @@ CREATE TABLE indexed (
     action TEXT NOT NULL,
     path TEXT NOT NULL,
     reached BLOB NOT NULL,
-    last BLOB NOT NULL,
     PRIMARY KEY (action, path)
 ) WITHOUT ROWID;
 """
@@ -50,7 +49,6 @@ CREATE TABLE indexed (
     action text COLLATE "C" NOT NULL,
     path text COLLATE "C" NOT NULL,
     reached bytea NOT NULL,
-    last bytea NOT NULL,
     PRIMARY KEY (action, path)
 );
 """
@@ -84,7 +82,6 @@ CREATE TABLE IF NOT EXISTS indexed (
     action VARCHAR(200) NOT NULL,
     path VARCHAR(200) NOT NULL,
     reached VARBINARY(16) NOT NULL,
-    last VARBINARY(16) NOT NULL,
     PRIMARY KEY (action, path)
 ) {MYSQL_TABLE};
 """  # noqa: S608 - no value

@@ -39,6 +39,7 @@ class ShownOptions(msgspec.Struct, kw_only=True):
     concurrency_key: str | None
     over_limit: OverLimit
     fair_key: str | None
+    index: list[str]
     batch: int | None
     batch_wait: float | None
 
@@ -90,6 +91,7 @@ def _shown(action: Action[Any, Any]) -> ShownAction:
             concurrency_key=options.concurrency_key,
             over_limit=options.over_limit,
             fair_key=options.fair_key,
+            index=list(options.index),
             batch=options.batch,
             batch_wait=None if options.batch is None else options.batch_wait,
         ),

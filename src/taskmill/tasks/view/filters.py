@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, NamedTuple
 
@@ -10,6 +10,7 @@ import msgspec
 
 from taskmill.http import BadRequest, FieldError, means
 from taskmill.registry import nearest
+from taskmill.tasks.finding.values import text_of
 from taskmill.tasks.lifecycle import STATUS_WORDS, Status
 from taskmill.tasks.model import StatusWord
 
@@ -33,6 +34,9 @@ class Filters(msgspec.Struct, kw_only=True):
 
 FILTERS = Filters.__struct_fields__
 
+NONE: Mapping[str, object] = {}
+DATA = "data."  # what the names of filters by data begin with
+
 
 class Selection(NamedTuple):
     """Filters that have been read: no status means any, times are milliseconds since 1970.
@@ -47,10 +51,11 @@ class Selection(NamedTuple):
     tag: str | None = None
     after: int | None = None
     before: int | None = None
+    data: tuple[tuple[str, str], ...] = ()  # paths, and what stands there as the index has it
 
 
-def select(filters: Filters) -> Selection:
-    """Read filters; raise BadRequest where a value means nothing."""
+def select(filters: Filters, data: Mapping[str, object] = NONE) -> Selection:
+    """Read filters, with those by data; raise BadRequest where a value means nothing."""
     status = None if filters.status is None else _status(filters.status)
     return Selection(
         () if status is None else (status,),
@@ -60,19 +65,27 @@ def select(filters: Filters) -> Selection:
         filters.tag,
         _milliseconds("created_after", filters.created_after),
         _milliseconds("created_before", filters.created_before),
+        index_of(data),
     )
 
 
-def select_for_change(filters: Filters, allowed: Sequence[Status], verb: str) -> Selection:
+def index_of(data: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    """Return filters by data as the index has them."""
+    return tuple((path, text_of(value)) for path, value in data.items())
+
+
+def select_for_change(
+    filters: Filters, allowed: Sequence[Status], verb: str, data: Mapping[str, object] = NONE
+) -> Selection:
     """Read filters of tasks that are to be changed: only those in some states can be.
 
     Raises:
         BadRequest: no filter is given, or its status is none of the allowed.
     """
-    if all(getattr(filters, name) is None for name in FILTERS):
+    if not data and all(getattr(filters, name) is None for name in FILTERS):
         names = ", ".join(f"`{name}`" for name in FILTERS)
         raise BadRequest(f"Say which tasks are meant, by at least one of {names}.")
-    selection = select(filters)
+    selection = select(filters, data)
     if not selection.statuses:
         return selection._replace(statuses=tuple(allowed))
     if selection.statuses[0] not in allowed:

@@ -1,7 +1,8 @@
 """The statements that find the tasks of a selection, newest first, at a cost that has a bound.
 
-An index leads to the candidates: by key, else by status and action, else by having a tag at all, else all there
-are. What no index knows is looked up in their rows, so of these no more than ``SCAN`` are looked at in one go.
+An index leads to the candidates: by what stands in their data, else by key, else by status and action, else by having
+a tag at all, else all there are. What no index knows is looked up in their rows, so of these no more than ``SCAN`` are
+looked at in one go.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    exists,
     func,
     literal_column,
     select,
@@ -26,7 +28,7 @@ from sqlalchemy import (
 
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.rows.portable import first_id, has_tag
-from taskmill.tasks.rows.schema import task
+from taskmill.tasks.rows.schema import task, task_index
 from taskmill.tasks.rows.statements import code
 from taskmill.tasks.view.filters import Selection
 
@@ -36,7 +38,7 @@ SCAN = 10_000  # rows: some ten milliseconds
 CLOCK_SLACK = 60_000  # milliseconds by which that and `created_at` may differ
 
 _LAST = 2**128 - 1
-_COLUMNS = ("id", "action", "status", "queue", "tags", "created_at")
+_COLUMNS = ("id", "action", "status", "queue", "tags", "created_at", "key")
 
 
 class Shape(NamedTuple):
@@ -48,19 +50,22 @@ class Shape(NamedTuple):
     key: bool
     tag: bool
     times: bool
+    data: int = 0  # paths
 
     @property
     def exact(self) -> bool:
         """Whether each candidate is meant."""
         by_key = self.key and (self.action or self.statuses)
-        return not (by_key or self.queue or self.tag or self.times)
+        by_data = self.data > 1 or (self.data and (self.key or self.action or self.statuses))
+        return not (by_key or by_data or self.queue or self.tag or self.times)
 
 
 def shape_of(selection: Selection) -> Shape:
     """Return the shape of a selection."""
-    statuses, *names, after, before = selection
+    statuses, *names, after, before, data = selection
     action, queue, key, tag = (name is not None for name in names)
-    return Shape(tuple(statuses), action, queue, key, tag, after is not None or before is not None)
+    times = after is not None or before is not None
+    return Shape(tuple(statuses), action, queue, key, tag, times, len(data))
 
 
 def values_of(selection: Selection, cursor: bytes | None) -> dict[str, Any]:
@@ -82,6 +87,8 @@ def values_of(selection: Selection, cursor: bytes | None) -> dict[str, Any]:
         "tag_": selection.tag,
         "after_": -(2**62) if selection.after is None else selection.after,
         "before_": 2**62 if selection.before is None else selection.before,
+        **{f"path{number}_": path for number, (path, _) in enumerate(selection.data)},
+        **{f"value{number}_": value for number, (_, value) in enumerate(selection.data)},
     }
 
 
@@ -118,11 +125,29 @@ def _matching(shape: Shape) -> Select[Any]:
 
 def _candidates(shape: Shape) -> Subquery:
     """Find what may be meant, by an index. Each part is in the index's order, so they are merged as they are read."""
+    if shape.data:
+        return _by_data(shape).order_by(task_index.c.task_id.desc()).limit(bindparam("scan_")).subquery()
     parts = [_part(shape, condition) for condition in _entries(shape)]
     if len(parts) == 1:
         return parts[0].order_by(task.c.id.desc()).limit(bindparam("scan_")).subquery()
     merged = union_all(*parts)
     return merged.order_by(merged.selected_columns.id.desc()).limit(bindparam("scan_")).subquery()
+
+
+def _by_data(shape: Shape) -> Select[Any]:
+    """Find what has the first of the values in its data."""
+    id_ = task_index.c.task_id.label("id")
+    others = [] if shape.exact else [task.c[name] for name in _COLUMNS[1:]]
+    found = select(id_, *others).where(
+        *_stands(0), task_index.c.task_id.between(bindparam("first_"), bindparam("last_"))
+    )
+    return found if shape.exact else found.join_from(task_index, task, task.c.id == task_index.c.task_id)
+
+
+def _stands(number: int) -> tuple[ColumnElement[bool], ...]:
+    return task_index.c.path == bindparam(f"path{number}_"), task_index.c.value == bindparam(
+        f"value{number}_"
+    )
 
 
 def _entries(shape: Shape) -> Iterator[ColumnElement[bool]]:
@@ -146,9 +171,15 @@ def _part(shape: Shape, condition: ColumnElement[bool]) -> Select[Any]:
 def _meant(shape: Shape, found: Subquery) -> ColumnElement[bool]:
     """Say what no index has said of a candidate."""
     tests: list[ColumnElement[bool]] = []
-    if shape.key and shape.action:
+    tests += [
+        exists().where(*_stands(number), task_index.c.task_id == found.c.id)
+        for number in range(1, shape.data)
+    ]
+    if shape.data and shape.key:
+        tests.append(found.c.key == bindparam("key_"))
+    if (shape.key or shape.data) and shape.action:
         tests.append(found.c.action == bindparam("action_"))
-    if shape.key and shape.statuses:
+    if (shape.key or shape.data) and shape.statuses:
         tests.append(found.c.status.in_([code(status) for status in shape.statuses]))
     if shape.queue:
         tests.append(found.c.queue == bindparam("queue_"))
