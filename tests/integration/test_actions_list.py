@@ -16,7 +16,8 @@ class Size:
     height: int = 1
 
 @action(queue="tasks", priority=5, max_attempts=7, timeout="1m", expires_in="2h", concurrency=3,
-        rate_limit="3/10s", concurrency_key="data.name", over_limit="drop_newest", fair_key="data.name")
+        rate_limit="3/10s", concurrency_key="data.name", over_limit="drop_newest", fair_key="data.name",
+        index=["data.name"])
 def resize(name: str, sizes: list[Size]) -> list[Size]:
     """Make pictures smaller."""
     return sizes
@@ -78,7 +79,7 @@ def test_the_options_are_as_declared(actions: dict[str, Any]) -> None:
     assert actions["resize"]["options"] == {
         "runs": "process", "queue": "tasks", "priority": 5, "max_attempts": 7, "timeout": 60, "expires_in": 7200,
         "concurrency": 3, "rate_limit": {"count": 3, "seconds": 10}, "concurrency_key": "data.name",
-        "over_limit": "drop_newest", "fair_key": "data.name", "batch": None,
+        "over_limit": "drop_newest", "fair_key": "data.name", "index": ["data.name"], "batch": None,
         "batch_wait": None,
     }  # fmt: skip
     assert [actions[name]["options"]["runs"] for name in ("b", "untyped")] == ["inline", "loop"]
