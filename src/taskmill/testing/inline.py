@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
 from traceback import format_exception
 from typing import Any, TypeVar
 
+from taskmill.process.asking import answering
 from taskmill.process.call import Call
 from taskmill.process.host import ProcessHost
 from taskmill.process.messages import Completed, Failed, FunctionRef, Killed, NotRun, Outcome
@@ -79,10 +81,20 @@ class InlinePool(WorkerPool):
                 outcome = Killed("timeout", "", None, None, 0)
         self._loop.call_soon_threadsafe(call.done, outcome)
 
+    def _answer(self, call: Call, question: bytes) -> bytes:
+        """Have the loop answer what a call asks."""
+        reply: Future[bytes] = Future()
+        if call.asked is None:
+            raise LookupError("nobody answers what this call asks")
+        self._loop.call_soon_threadsafe(call.asked, call.payload, question, reply.set_result)
+        return reply.result()
+
     def _outcome(self, call: Call) -> Outcome:
         try:
             run = self._known.get(call.function) or runner(call.function)
-            return Completed(copy_context().run(run, call.payload))
+            context = copy_context()
+            context.run(answering.set, partial(self._answer, call))
+            return Completed(context.run(run, call.payload))
         except Exception as error:
             return Failed(type(error).__qualname__, str(error), "".join(format_exception(error)))
 

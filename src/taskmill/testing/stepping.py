@@ -23,6 +23,7 @@ class SteppingConsumer(Consumer):
     def __init__(self, entry: Entry[Any], context: Context) -> None:
         one = msgspec.structs.replace(entry.config, concurrency=1, prefetch=0)
         super().__init__(replace(entry, config=one), context)
+        self.gathering.close()  # no task of a batch action waits for others
         self._wanted = False
         self._taken: Message | None = None
         self._over = asyncio.Event()

@@ -42,6 +42,7 @@ class Catalog:
 
     def __init__(self) -> None:
         self._actions: dict[str, Registered] = {}
+        self._keeping: Keeping | None = None
 
     def load(self, sources: Iterable[str], directory: Path) -> None:
         """Add the actions that stand in sources.
@@ -62,6 +63,7 @@ class Catalog:
 
     def keep_steps(self, keeping: Keeping) -> None:
         """Have the steps of all tasks be kept."""
+        self._keeping = keeping
         for registered in self._actions.values():
             registered.keeping = keeping
 
@@ -98,4 +100,4 @@ class Catalog:
             raise SupervisorError(
                 f"two actions are named `{action.name}`: rename one, or give it another `name=`"
             )
-        self._actions.setdefault(action.name, Registered(action, function))
+        self._actions.setdefault(action.name, Registered(action, function)).keeping = self._keeping
