@@ -151,7 +151,8 @@ def test_the_same_idempotency_key_answers_the_same_ids(server: Server) -> None:
     half = data[: data.index(b"s25")].rpartition(b"\n")[0]
     begun = stream(server, half, Idempotency_Key="bulk-2")
     whole = stream(server, data, Idempotency_Key="bulk-2")
-    assert whole[: len(begun)] == begun
+    assert [one["id"] for one in whole[: len(begun)]] == [one["id"] for one in begun]
+    assert [one.get("replayed", False) for one in whole] == [True] * len(begun) + [False] * (50 - len(begun))
     assert len({line["id"] for line in whole}) == 50
 
 
@@ -187,7 +188,7 @@ def test_a_line_that_is_too_long_ends_the_stream(server: Server) -> None:
 def test_a_brief_stream_answers_with_errors_and_a_sum(server: Server) -> None:
     body = lines(*[one(f"b{number}") for number in range(100)], {"action": "none"})
     assert [set(line) for line in stream(server, body, Prefer="return=minimal")] == [
-        {"line", "error"},
+        {"line", "error", "status", "errors"},
         {"count", "errors"},
     ]
     assert stream(server, lines(one("x")), Prefer="return=minimal") == [{"count": 1, "errors": 0}]
@@ -232,3 +233,19 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
         stream(server, portion * 20, Prefer="return=minimal")
         grown = memory(server.process.pid) - before
         assert grown < 40 * MIB, f"{grown / MIB:.1f} MiB"
+
+
+def test_lines_and_single_submissions_may_have_keys_of_their_own(server: Server) -> None:
+    keyed = [one("own", idempotency_key="own-1"), one("other", idempotency_key="own-2"), one("none")]
+    first = stream(server, lines(*keyed), Idempotency_Key="the-stream")
+    again = stream(server, lines(keyed[1], keyed[0]))
+    assert again == [{"id": first[1]["id"], "replayed": True}, {"id": first[0]["id"], "replayed": True}]
+    (wrong,) = stream(server, lines(one("changed", idempotency_key="own-1")))
+    assert (wrong["line"], wrong["status"]) == (1, 422)
+    assert wrong["error"] == "its idempotency key came with another body before"
+    body = one("single", idempotency_key="own-3")
+    ids = [server.request("POST", "/tasks", body) for _ in range(2)]
+    assert ids[0].json()["id"] == ids[1].json()["id"]
+    assert ids[1].headers["idempotency-replayed"] == "true"
+    assert server.request("POST", "/tasks/bulk", {"tasks": [body]}).json()["ids"] == [ids[0].json()["id"]]
+    assert server.request("POST", "/tasks", one("x", idempotency_key=" ")).status == 400

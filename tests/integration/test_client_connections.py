@@ -212,16 +212,16 @@ def test_what_speaks_no_http_is_told_apart(kind: str) -> None:
 
 @both
 def test_no_more_connections_are_open_than_may_be(kind: str) -> None:
-    with Scripted([ACCEPTED] * 60) as server, client(kind, server.url, connections=3) as mill:
-        mill.submit_many([_submission() for _ in range(60)])
-        assert len({request.connection for request in server.requests}) <= 3
+    with Scripted([ACCEPTED] * 60) as server, client(kind, server.url, connections=2) as mill:
+        mill.submit_many([_submission(start_by="1h") for _ in range(60)])  # a request each
+        assert len({request.connection for request in server.requests}) <= 2
         assert len(server.requests) == 60
 
 
-def _submission() -> Any:
+def _submission(**options: Any) -> Any:
     from taskmill.client import Submission
 
-    return Submission("a")
+    return Submission("a", **options)
 
 
 @pytest.fixture(scope="module")

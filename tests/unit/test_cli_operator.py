@@ -248,7 +248,7 @@ def test_prune_removes_what_has_ended(server: Server, taskmill: Taskmill) -> Non
         (["submit", "greet", "{name: 1}"], "DATA-JSON is not JSON"),
         (["submit", "greet", "--delay", "soon"], "--delay: `soon` is not a duration"),
         (["submit", "greet", "--priority", "10"], "Invalid value for '--priority'"),
-        (["submit"], "Missing argument 'ACTION'"),
+        (["submit"], "name an ACTION, or a file of tasks with --file"),
         (["list", "--limit", "0"], "Invalid value for '--limit'"),
         (["list", "--stats", "x"], "No such option"),
         (["cancel"], "say which tasks: either ids, or filters"),

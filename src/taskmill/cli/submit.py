@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,12 +11,28 @@ import typer
 from taskmill.cli import completion, options
 from taskmill.cli.root import TASKS, app, wrong
 
+_FILES = "Many at once"
+_Action = Annotated[
+    str, typer.Argument(metavar="ACTION", help="The action's name.", autocompletion=completion.actions)
+]
+_File = Annotated[
+    str, typer.Option(metavar="FILE", help="A file of tasks, one a line, or `-`.", rich_help_panel=_FILES)
+]
+_Errors = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Where lines are named that were refused.", rich_help_panel=_FILES),
+]
+_Keys = Annotated[
+    bool,
+    typer.Option(
+        help="Give each line an idempotency key of its file, number and text.", rich_help_panel=_FILES
+    ),
+]
+
 
 @app.command(rich_help_panel=TASKS)
 def submit(
-    action: Annotated[
-        str, typer.Argument(metavar="ACTION", help="The action's name.", autocompletion=completion.actions)
-    ],
+    action: _Action = "",
     data: Annotated[str, typer.Argument(metavar="[DATA-JSON]", help="Its data, as JSON.")] = "",
     queue: Annotated[
         str, typer.Option(help="Another queue than the action's own.", autocompletion=completion.queues)
@@ -34,31 +51,37 @@ def submit(
         str, typer.Option(metavar="DURATION", help="Store it; it runs once it is released, within so long.")
     ] = "",
     idempotency_key: Annotated[str, typer.Option(help="Sent again within a day, it is the same task.")] = "",
+    file: _File = "",
+    errors: _Errors = None,
+    keys: _Keys = True,
     url: options.Url = options.SERVER,
     token: options.Token = "",
     as_json: options.Json = False,
 ) -> None:
-    """Submit a task, and print its id.
+    """Submit a task, and print its id; or a file of tasks, each line as `POST /tasks` takes it.
+
+    A file that was not submitted to its end can be submitted again within a day: what is stored already is not
+    stored twice, also where lines have been mended since.
 
     Example: `taskmill submit uppercase '{"text": "hello"}' --priority 5 --tag demo`
+    or `taskmill submit --file tasks.ndjson --errors refused.ndjson`
     """
+    if file:
+        if action or data:
+            wrong("--file has the actions in its lines: leave ACTION and DATA-JSON out")
+        from taskmill.cli.submit_file import submit_file  # noqa: PLC0415
+
+        submit_file(file, errors, keys, idempotency_key, url, token, as_json=as_json)
+        return
+    if not action:
+        wrong("name an ACTION, or a file of tasks with --file")
     from taskmill.cli.client import Api  # noqa: PLC0415 - slow to import, and not for every command
 
-    body: dict[str, Any] = {"action": action}
-    if data:
-        try:
-            body["data"] = json.loads(data)
-        except ValueError as error:
-            wrong(f'DATA-JSON is not JSON ({error}): write it as \'{{"text": "hello"}}\'')
-    body |= options.given(queue=queue, priority=priority, run_at=run_at, key=key, max_attempts=max_attempts)
-    body |= options.given(
-        delay=_seconds("delay", delay),
-        timeout=_seconds("timeout", timeout),
-        expires_in=_seconds("expires-in", expires_in),
-        hold=_seconds("hold", hold),
-    )
-    if tag:
-        body["tags"] = list(tag)
+    body = _body(
+        action, data, tag, queue=queue, priority=priority, run_at=run_at, key=key, max_attempts=max_attempts,
+        delay=_seconds("delay", delay), timeout=_seconds("timeout", timeout),
+        expires_in=_seconds("expires-in", expires_in), hold=_seconds("hold", hold),
+    )  # fmt: skip
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
     answer = Api(url, token).post("tasks", body=body, headers=headers)
     if as_json:
@@ -66,6 +89,18 @@ def submit(
         return
     note = "  (it was there already)" if answer.value.get("duplicate") else ""
     typer.echo(f"{answer.value['id']}  {answer.value['status']}{note}")
+
+
+def _body(action: str, data: str, tags: list[str], **fields: Any) -> dict[str, Any]:
+    body: dict[str, Any] = {"action": action, **options.given(**fields)}
+    if data:
+        try:
+            body["data"] = json.loads(data)
+        except ValueError as error:
+            wrong(f'DATA-JSON is not JSON ({error}): write it as \'{{"text": "hello"}}\'')
+    if tags:
+        body["tags"] = list(tags)
+    return body
 
 
 def _seconds(name: str, text: str) -> float | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
@@ -12,6 +13,7 @@ from taskmill.client.errors import ProblemError, ServerAway
 from taskmill.client.filters import Filters, plain
 from taskmill.client.handle import AsyncHandle
 from taskmill.client.model import ActionInfo, Changed, Queue, Schedule, Task, Why
+from taskmill.client.portions import ABREAST, REST, Portion, portions
 from taskmill.client.retrying import Patience
 from taskmill.client.settings import Settings, Setup
 from taskmill.client.streams import StreamPool
@@ -69,23 +71,20 @@ class AsyncClient:
         return AsyncHandle(self, await self._ask(calls.submit(submission)), submission.result_type)
 
     async def submit_many(self, submissions: Iterable[Submission[T]]) -> list[AsyncHandle[T]]:
-        """Submit many tasks over several connections; return their handles in the same order.
+        """Submit many tasks, a thousand with each request; return their handles in the same order.
 
-        Raises:
+        However often they have to be sent, each is one task. Raises:
             SomeRefused: the server refused some; the others are stored.
         """
-        waiting = enumerate(submissions)
-        outcomes: dict[int, AsyncHandle[T] | ProblemError] = {}
+        waiting = enumerate(portions(submissions))
+        outcomes: dict[int, Sequence[AsyncHandle[T] | ProblemError]] = {}
 
         async def submit_next() -> None:
-            for number, submission in waiting:
-                try:
-                    outcomes[number] = await self.submit(submission)
-                except ProblemError as error:
-                    outcomes[number] = error
+            for number, portion in waiting:
+                outcomes[number] = await self._submit_portion(portion)
 
-        await _all(submit_next() for _ in range(self._settings.connections))
-        return results.handles(outcomes[number] for number in sorted(outcomes))
+        await _all(submit_next() for _ in range(min(self._settings.connections, ABREAST)))
+        return results.handles(one for number in sorted(outcomes) for one in outcomes[number])
 
     async def get(self, id_: str) -> Task:
         """Return a task with its last attempts; raise ProblemError: 404, or 410 where it was pruned."""
@@ -240,6 +239,27 @@ class AsyncClient:
         while (call := pages.following()) is not None:
             for task in pages.take(await self._ask(call)):
                 yield task
+
+    async def _submit_portion(
+        self, submissions: Sequence[Submission[T]]
+    ) -> Sequence[AsyncHandle[T] | ProblemError]:
+        portion = Portion(submissions)
+        until = time.monotonic() + self._settings.retry_for
+        try:
+            while (call := portion.following()) is not None:
+                if not await self._ask(call):
+                    if time.monotonic() >= until:
+                        portion.give_up()
+                    else:
+                        await asyncio.sleep(REST)
+        except ProblemError as error:
+            portion.refuse(error)
+        return [
+            outcome
+            if isinstance(outcome, ProblemError)
+            else AsyncHandle(self, outcome, submission.result_type)
+            for submission, outcome in zip(submissions, portion.outcomes(), strict=True)
+        ]
 
     async def _ask(self, call: calls.Call[T]) -> T:
         data = write(self._origin, call.method, call.target, {**self._headers, **call.headers}, call.body)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
@@ -13,6 +13,7 @@ from taskmill.client.errors import ProblemError, ServerAway
 from taskmill.client.filters import Filters, plain
 from taskmill.client.handle import Handle
 from taskmill.client.model import ActionInfo, Changed, Queue, Schedule, Task, Why
+from taskmill.client.portions import ABREAST, REST, Portion, portions
 from taskmill.client.retrying import Patience
 from taskmill.client.settings import Settings, Setup
 from taskmill.client.sockets import SocketPool
@@ -68,20 +69,14 @@ class Client:
         return Handle(self, self._ask(calls.submit(submission)), submission.result_type)
 
     def submit_many(self, submissions: Iterable[Submission[T]]) -> list[Handle[T]]:
-        """Submit many tasks over several connections; return their handles in the same order.
+        """Submit many tasks, a thousand with each request; return their handles in the same order.
 
-        Raises:
+        However often they have to be sent, each is one task. Raises:
             SomeRefused: the server refused some; the others are stored.
         """
-
-        def submit(submission: Submission[T]) -> Handle[T] | ProblemError:
-            try:
-                return self.submit(submission)
-            except ProblemError as error:
-                return error
-
-        with ThreadPoolExecutor(self._settings.connections) as threads:
-            return results.handles(threads.map(submit, submissions))
+        with ThreadPoolExecutor(min(self._settings.connections, ABREAST)) as threads:
+            outcomes = threads.map(self._submit_portion, portions(submissions))
+            return results.handles(one for portion in outcomes for one in portion)
 
     def get(self, id_: str) -> Task:
         """Return a task with its last attempts; raise ProblemError: 404, or 410 where it was pruned."""
@@ -234,6 +229,23 @@ class Client:
         pages = walks.Pages(plain(filters), limit)
         while (call := pages.following()) is not None:
             yield from pages.take(self._ask(call))
+
+    def _submit_portion(self, submissions: Sequence[Submission[T]]) -> Sequence[Handle[T] | ProblemError]:
+        portion = Portion(submissions)
+        until = time.monotonic() + self._settings.retry_for
+        try:
+            while (call := portion.following()) is not None:
+                if not self._ask(call):
+                    if time.monotonic() >= until:
+                        portion.give_up()
+                    else:
+                        time.sleep(REST)
+        except ProblemError as error:
+            portion.refuse(error)
+        return [
+            outcome if isinstance(outcome, ProblemError) else Handle(self, outcome, submission.result_type)
+            for submission, outcome in zip(submissions, portion.outcomes(), strict=True)
+        ]
 
     def _ask(self, call: calls.Call[T]) -> T:
         data = write(self._origin, call.method, call.target, {**self._headers, **call.headers}, call.body)

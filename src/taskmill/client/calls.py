@@ -50,7 +50,7 @@ def given(**fields: object) -> dict[str, object]:
 def submit(submission: Submission[Any]) -> Call[tuple[model.Submitted, bool]]:
     """Submit a task; also returns whether it was a replay."""
     key = submission.idempotency_key or uuid4().hex
-    return Call("POST", "/tasks", _submitted, submission.body, {"Idempotency-Key": key})
+    return Call("POST", "/tasks", submitted, submission.body, {"Idempotency-Key": key})
 
 
 def task(id_: str, wait: float = 0.0) -> Call[model.Task]:
@@ -152,7 +152,7 @@ def change_schedule(name: str, verb: str) -> Call[model.Schedule]:
 
 def run_schedule(name: str) -> Call[tuple[model.Submitted, bool]]:
     """Submit a schedule's task now. Sent twice, it could be two."""
-    return Call("POST", target("schedules", name, "run"), _submitted, safe=False)
+    return Call("POST", target("schedules", name, "run"), submitted, safe=False)
 
 
 def anything(
@@ -190,7 +190,8 @@ def _as(type_: type[T]) -> Callable[[Answer], T]:
     return of
 
 
-def _submitted(answer: Answer) -> tuple[model.Submitted, bool]:
+def submitted(answer: Answer) -> tuple[model.Submitted, bool]:
+    """Read the answer to a submission; also return whether it was a replay."""
     return _as(model.Submitted)(answer), answer.headers.get("idempotency-replayed") == "true"
 
 

@@ -49,7 +49,7 @@ class Submission(Generic[T]):
         TypeError: the data is nothing that JSON can say, or there is no such option.
     """
 
-    __slots__ = ("action", "body", "idempotency_key", "result_type")
+    __slots__ = ("action", "alone", "body", "idempotency_key", "later", "result_type")
 
     @overload
     def __init__(
@@ -70,6 +70,8 @@ class Submission(Generic[T]):
         given = {name: value for name, value in options.items() if value is not None}
         self.action = action
         self.result_type = result_type
+        self.alone = "start_by" in given  # it cannot be one of many in a request
+        self.later = not {"delay", "run_at", "hold"}.isdisjoint(given)
         self.idempotency_key = str(given.pop("idempotency_key", ""))
         if unknown := given.keys() - SubmitOptions.__annotations__.keys():
             known = ", ".join(SubmitOptions.__annotations__)

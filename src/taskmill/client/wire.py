@@ -111,7 +111,7 @@ def write(origin: Origin, method: str, target: str, headers: Mapping[str, str], 
         if not (name + value).isprintable() or not (name + value).isascii():
             raise ValueError(f"the header {name} can only hold printable ASCII")
         lines.append(f"{name}: {value}")
-    if body is not None:
+    if body is not None and "Content-Type" not in headers:
         lines.append("Content-Type: application/json")
     if body is not None or method != "GET":
         lines.append(f"Content-Length: {len(body or b'')}")

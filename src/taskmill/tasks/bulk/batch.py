@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from taskmill.http import BadRequest, FieldError
 from taskmill.tasks.actions.catalog import Catalog, Registered
 from taskmill.tasks.ids import IdSource
-from taskmill.tasks.intake.once import IdempotencyKey
+from taskmill.tasks.intake.once import IdempotencyKey, Submitted, idempotency_key
 from taskmill.tasks.intake.placing import NewTask, Placing
 from taskmill.tasks.intake.submission import PlainSubmission, Submission, read_submission
 
@@ -36,6 +36,8 @@ def read(body: bytes, catalog: Catalog, placing: Placing) -> Wanted:
         if submission.start_by is not None:
             why = "for single submissions only"
             raise BadRequest("Leave `start_by` out, or use `expires_in`.", [FieldError("start_by", why)])
+        if submission.idempotency_key is not None:
+            return Wanted(submission, registered, idempotency_key(submission.idempotency_key, body))
     return Wanted(submission, registered)
 
 
@@ -44,6 +46,7 @@ class Batch:
 
     ``plain`` are rows of :data:`~taskmill.tasks.rows.statements.ADD`. ``full`` are other tasks, and ``looking`` those
     that look for others before they are stored, with their keys. ``ids`` are of all of them, as they were wanted.
+    ``there`` has, by their places, those that were there already once they are stored.
     """
 
     def __init__(self) -> None:
@@ -51,6 +54,7 @@ class Batch:
         self.full: list[NewTask] = []
         self.looking: list[tuple[int, NewTask, IdempotencyKey | None]] = []  # with their places among the ids
         self.ids: list[bytes] = []
+        self.there: dict[int, Submitted] = {}
 
     def make(self, wanted: Sequence[Wanted], ids: IdSource, placing: Placing, queue: str) -> None:
         """Give each its id and its row, now: ids must grow in the order of commits."""

@@ -73,8 +73,8 @@ class Bulk:
             await self._store_rows(batch)
         return batch.ids
 
-    async def store_each(self, wanted: Sequence[Wanted]) -> list[bytes | Refused]:
-        """Store those of the tasks that can be; return for each its id, or why it is not stored.
+    async def store_each(self, wanted: Sequence[Wanted]) -> list[bytes | once.Submitted | Refused]:
+        """Store those of the tasks that can be; return for each its id, what was there, or why it is not stored.
 
         Raises:
             DatabaseError: none has been stored, or none of those with keys.
@@ -86,7 +86,10 @@ class Bulk:
             await self._store_rows(batch)
         if batch.looking:
             await self._store_looking(batch, (), (), refused)
-        return [refused.get(place, id_) for place, id_ in enumerate(batch.ids)]
+        if not (refused or batch.there):
+            return list(batch.ids)
+        exceptions: dict[int, once.Submitted | Refused] = {**batch.there, **refused}
+        return [exceptions.get(place, id_) for place, id_ in enumerate(batch.ids)]
 
     def _batch(self, wanted: Sequence[Wanted]) -> Batch:
         batch = Batch()
@@ -149,6 +152,8 @@ class Bulk:
         for (place, _, _), answer in zip(batch.looking, answers[len(full) :], strict=True):
             if answer is not None:
                 batch.ids[place] = answer.id
+                if answer.replayed or answer.duplicate:
+                    batch.there[place] = answer
 
 
 class Unwanted(Exception):
@@ -161,8 +166,8 @@ class Unwanted(Exception):
 
 
 def keyed(wanted: Wanted, key: str, body: bytes) -> Wanted:
-    """Return a wanted task with an idempotency key of its own."""
-    return wanted._replace(key=once.idempotency_key(key, body))
+    """Return a wanted task with an idempotency key, unless it has one of its own."""
+    return wanted if wanted.key is not None else wanted._replace(key=once.idempotency_key(key, body))
 
 
 def why(error: Refused) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
-from taskmill.http import BadRequest
+from taskmill.http import BadRequest, FieldError
 from taskmill.sql import DatabaseError, Overloaded
 from taskmill.tasks.bulk.batch import Wanted
 from taskmill.tasks.bulk.bulk import Bulk, Refused, keyed, why
 from taskmill.tasks.bulk.lines import LineTooLong, portions
 from taskmill.tasks.ids import to_text
+from taskmill.tasks.intake.once import NotUnique, Submitted
 
 AHEAD = 2  # portions that are read and not answered yet
 LINE = 2**20  # bytes of a line
@@ -20,6 +22,19 @@ PATIENCE = 30.0  # seconds for which a stream waits for room
 LOOK = 0.1  # seconds between looks whether there is room again
 
 _encode = msgspec.json.encode
+
+
+class Why(NamedTuple):
+    """Why a line becomes no task: in words, as a status of HTTP, and by its fields."""
+
+    text: str
+    status: int = 400
+    errors: Sequence[FieldError] = ()
+
+    @classmethod
+    def of(cls, refused: Refused) -> Why:
+        """Return why a task is not to be stored beside those that are there."""
+        return cls(why(refused), 409 if isinstance(refused, NotUnique) else 422)
 
 
 class Stream:
@@ -32,6 +47,7 @@ class Stream:
         self._line = 0  # of those that were read
         self._stored = 0
         self._errors = 0
+        self._replayed = 0
 
     async def answers(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Give the answers to each portion of lines once it is stored; the next ones are read meanwhile."""
@@ -60,7 +76,9 @@ class Stream:
                 await self._wait_for_room()
                 under_way.put_nowait(asyncio.create_task(self._portion(lines)))
         except LineTooLong:
-            return self._refuse(self._line + 1, f"longer than {LINE >> 20} MiB: nothing after it was read")
+            return self._refuse(
+                self._line + 1, Why(f"longer than {LINE >> 20} MiB: nothing after it was read", 413)
+            )
         return b""
 
     async def _wait_for_room(self) -> None:
@@ -82,7 +100,8 @@ class Stream:
                 one = self._bulk.read(line)
             except BadRequest as error:
                 found = [f"{one.path}: {one.message}" for one in error.errors]
-                answers.append(self._refuse(number, "; ".join(found) or error.detail))
+                why_ = Why("; ".join(found) or error.detail, error.status, error.errors)
+                answers.append(self._refuse(number, why_))
             else:
                 wanted.append(one if self._key is None else keyed(one, f"{self._key}:{number}", line))
                 places.append(len(answers))
@@ -97,22 +116,31 @@ class Stream:
             if isinstance(outcome, bytes):
                 self._stored += 1
                 answers[place] = b"" if self._brief else b'{"id":"%b"}\n' % to_text(outcome).encode()
+            elif isinstance(outcome, Submitted):
+                self._stored += 1
+                self._replayed += outcome.replayed
+                how = "replayed" if outcome.replayed else "duplicate"
+                answers[place] = (
+                    b"" if self._brief else _encode({"id": to_text(outcome.id), how: True}) + b"\n"
+                )
             else:
                 answers[place] = self._refuse(int(answers[place]), outcome)
 
-    async def _outcomes(self, wanted: list[Wanted]) -> Sequence[bytes | str]:
-        """Store what is wanted; return for each its id, or why it is not stored."""
+    async def _outcomes(self, wanted: list[Wanted]) -> Sequence[bytes | Submitted | Why]:
+        """Store what is wanted; return for each its id, what was there already, or why it is not stored."""
         if self._bulk.full:
-            return ["not stored: as many tasks wait or run as may"] * len(wanted)
+            return [Why("not stored: as many tasks wait or run as may", 503)] * len(wanted)
         try:
-            outcomes: list[bytes | Refused] = await self._bulk.store_each(wanted)
+            outcomes = await self._bulk.store_each(wanted)
         except (DatabaseError, Overloaded) as error:
-            return [f"not stored: {error}"] * len(wanted)
-        return [one if isinstance(one, bytes) else why(one) for one in outcomes]
+            return [Why(f"not stored: {error}", 503)] * len(wanted)
+        return [one if isinstance(one, bytes | Submitted) else Why.of(one) for one in outcomes]
 
-    def _refuse(self, line: int, why: str) -> bytes:
+    def _refuse(self, line: int, why: Why) -> bytes:
         self._errors += 1
-        return _encode({"line": line, "error": why}) + b"\n"
+        fields = {"errors": why.errors} if why.errors else {}
+        return _encode({"line": line, "error": why.text, "status": why.status, **fields}) + b"\n"
 
     def _summary(self) -> bytes:
-        return _encode({"count": self._stored, "errors": self._errors}) + b"\n"
+        replayed = {"replayed": self._replayed} if self._replayed else {}
+        return _encode({"count": self._stored, "errors": self._errors, **replayed}) + b"\n"

@@ -94,13 +94,10 @@ class Intake:
                 message = TaskMessage(self._ids.next(), submission.action, registered, data, decoded)
                 self._store.add(message, self._queue, self._ids.now, (exchange, message))
                 return
-            idempotency = (
-                None
-                if key is None
-                else once.idempotency_key(idempotency_text(key.decode("latin-1")), exchange.body)
-            )
             if not isinstance(submission, Submission):
                 submission = Submission(action=submission.action, data=submission.data)
+            text = submission.idempotency_key if key is None else idempotency_text(key.decode("latin-1"))
+            idempotency = None if text is None else once.idempotency_key(text, exchange.body)
             self._submit_full(exchange, submission, registered, decoded, idempotency)
         except BadRequest as error:
             exchange.refuse(error.status, error.detail, error.errors)

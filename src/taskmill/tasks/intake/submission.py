@@ -66,6 +66,14 @@ class Submission(PlainSubmission, kw_only=True, forbid_unknown_fields=True):
         | Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,5}(s|m|h)$"), means("Such as `60s`.")]
         | None
     ) = None
+    idempotency_key: (
+        Annotated[
+            str,
+            msgspec.Meta(pattern=r"^[!-~]([ -~]{0,253}[!-~])?$"),
+            means("As the header `Idempotency-Key`, where there is none: for bodies that are one of many."),
+        ]
+        | None
+    ) = None
     start_by: Annotated[Seconds, means("Refused with 503 if it is not likely to begin by then.")] | None = (
         None
     )
