@@ -20,8 +20,9 @@ _decode_reply = msgpack.Decoder(bytes).decode
 class Inbox:
     """What the parent sends: batches of calls, and replies to what the running one has asked."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, send: Callable[[bytes], None]) -> None:
         self._connection = connection
+        self._send = send
         self._frames = Frames()
         self._batches: deque[bytearray] = deque()
         self._replies: deque[bytes] = deque()
@@ -42,7 +43,7 @@ class Inbox:
             ConnectionError: there is no parent any more.
         """
         with self._asking:  # threads of a call may ask, one after the other
-            self._connection.sendall(frame(Asked(question)))
+            self._send(frame(Asked(question)))
             while not self._replies:
                 if not self._read():
                     raise ConnectionError("the server has gone")

@@ -24,3 +24,4 @@ class Call(Struct, eq=False):
     cancelled: bool = False
     grace: float = 0.0  # seconds that it has to end by itself once it is cancelled
     asked: Asking | None = None  # answers what it asks while it runs
+    said: Callable[[bytes], None] | None = None  # hears on the loop what it says before its end

@@ -22,6 +22,7 @@ from taskmill.process.messages import (
     FunctionRef,
     Killed,
     NotRun,
+    Said,
     decode_answer,
     frame,
 )
@@ -167,6 +168,9 @@ class Child:
                     if outcome.__class__ is Asked:
                         self._ask(outcome.question)
                         continue
+                    if outcome.__class__ is Said:
+                        self._hear(calls[0], outcome.what)
+                        continue
                     call = calls.popleft()
                     self.slow -= not call.quick
                     self.answered += 1
@@ -205,6 +209,13 @@ class Child:
         except Exception as error:
             self._report(error)
             reply(b"")
+
+    def _hear(self, call: Call, what: bytes) -> None:
+        try:
+            if call.said is not None:
+                call.said(what)
+        except Exception as error:
+            self._report(error)
 
     def _go_on(self) -> None:
         """See to what follows from answers that came."""

@@ -2,9 +2,10 @@
 
 Parent to worker: one frame a batch, a list of `(FunctionRef, [payload, …])`, and nil after the last. Worker to parent:
 one frame a call, in the same order, `Completed`, `Failed` or `NotRun`. Before it, the running call may send frames
-`Asked`, each of which is answered by a frame of bytes, and waited for. No ids are needed: a worker runs one call at a
-time, so the n-th answer belongs to the n-th call, and the running call is always the first one without an answer.
-Which calls a worker shall not run stands in memory that both share: see `taskmill.process.page`.
+`Asked`, each of which is answered by a frame of bytes, and waited for, and `Said`, which are not. No ids are needed: a
+worker runs one call at a time, so the n-th answer belongs to the n-th call, and the running call is always the first
+one without an answer. Which calls a worker shall not run stands in memory that both share: see
+`taskmill.process.page`.
 """
 
 from collections.abc import Iterator
@@ -63,12 +64,18 @@ class Asked(Struct, frozen=True, array_like=True, tag=3, tag_field="tag", gc=Fal
     question: bytes
 
 
-Answer = Completed | Failed | NotRun | Asked
+class Said(Struct, frozen=True, array_like=True, tag=4, tag_field="tag", gc=False):
+    """What the running call says before its end; what the bytes mean is up to its function."""
+
+    what: bytes
+
+
+Answer = Completed | Failed | NotRun | Asked | Said
 Outcome = Completed | Failed | Killed | NotRun
 
 encode = msgpack.Encoder().encode
 decode_calls = msgpack.Decoder(list[tuple[FunctionRef, list[bytes]]]).decode
-decode_answer = msgpack.Decoder(Answer).decode
+decode_answer = msgpack.Decoder(Answer | Said).decode
 
 
 def frame(message: object) -> bytes:

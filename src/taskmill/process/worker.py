@@ -23,6 +23,8 @@ from taskmill.process.messages import (
 )
 from taskmill.process.page import BEGUN, LAST, Page, attach, cancelled
 from taskmill.process.runner import runner
+from taskmill.process.voice import Voice
+from taskmill.process.voice import attach as attach_voice
 
 __all__ = ["cancelled"]  # for functions that run here: this program is also the module that they know
 
@@ -61,8 +63,10 @@ def serve(connection: socket.socket, page: Page) -> None:
 
     Those that it marks on the page before they begin are left out.
     """
-    inbox, words, number = Inbox(connection), page.words, 0
+    voice = Voice(connection)
+    inbox, words, number = Inbox(connection, voice.send), page.words, 0
     attach_inbox(inbox)
+    attach_voice(voice)
     not_run = frame(NotRun("cancelled"))
     while (batch := inbox.next_batch()) is not None:
         for function, payloads in decode_calls(batch):
@@ -70,9 +74,9 @@ def serve(connection: socket.socket, page: Page) -> None:
                 number += 1
                 words[BEGUN] = number  # and only then the look at the marks: see `Page`
                 if number <= words[LAST] and page.is_marked(number):
-                    connection.sendall(not_run)
+                    voice.send(not_run)
                 else:
-                    connection.sendall(_answer(function, payload))
+                    voice.send(_answer(function, payload))
 
 
 def _answer(function: FunctionRef, payload: bytes) -> bytes:

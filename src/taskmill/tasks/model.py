@@ -11,6 +11,7 @@ import msgspec
 from taskmill.http import means
 from taskmill.tasks.ids import to_text
 from taskmill.tasks.lifecycle import STATUS_WORDS, Status
+from taskmill.tasks.notes.said import Progress
 
 NULL = msgspec.Raw(b"null")
 
@@ -87,8 +88,9 @@ class Task(msgspec.Struct, kw_only=True):
 
 
 class TaskDetails(Task, kw_only=True):
-    """A task, as ``GET /tasks/{id}`` shows it: with its last attempts, and the steps it has taken, the oldest first."""
+    """A task, as ``GET /tasks/{id}`` shows it: with its progress, last attempts, and steps, the oldest first."""
 
+    progress: Annotated[Progress | None, means("How far its last attempt has come, if that says so.")]
     attempts: list[Attempt]
     steps: Annotated[list[StepTaken], means("Only there where it has taken some.")] | msgspec.UnsetType = (
         msgspec.UNSET
@@ -105,6 +107,7 @@ class TaskPage(msgspec.Struct):
 
 _shown_error = msgspec.json.Decoder(ShownError)
 _error = msgspec.json.Decoder(TaskError)
+_progress = msgspec.json.Decoder(Progress)
 _tags = msgspec.json.Decoder(list[str])
 _raw = msgspec.json.Decoder(msgspec.Raw)
 
@@ -114,8 +117,13 @@ def from_row(row: Sequence[Any]) -> Task:
     return Task(**_fields(row))
 
 
-def details(row: Sequence[Any], behind: Sequence[Sequence[Any]]) -> TaskDetails:
-    """Make a task of a row, and of what is behind it as :mod:`taskmill.tasks.rows.history` has that."""
+def details(
+    row: Sequence[Any], behind: Sequence[Sequence[Any]], progress: Sequence[Any] | None = None
+) -> TaskDetails:
+    """Make a task of a row, and of what is behind it as :mod:`taskmill.tasks.rows.history` has that.
+
+    ``progress`` is the last that it has noted, and in which attempt.
+    """
     fields = _fields(row)
     behind = sorted(behind, key=lambda one: one[1])
     ended = [
@@ -130,7 +138,13 @@ def details(row: Sequence[Any], behind: Sequence[Sequence[Any]]) -> TaskDetails:
         for _, _, began, at, _, name in behind
         if name is not None
     ]
-    return TaskDetails(**fields, attempts=ended, steps=steps or msgspec.UNSET)
+    shown = progress_in(progress, fields["attempt"])
+    return TaskDetails(**fields, progress=shown, attempts=ended, steps=steps or msgspec.UNSET)
+
+
+def progress_in(noted: Sequence[Any] | None, attempt: int) -> Progress | None:
+    """Return a progress as it is noted, with its attempt, unless a later attempt is under way."""
+    return None if noted is None or noted[1] < attempt else _progress.decode(noted[0])
 
 
 def _fields(row: Sequence[Any]) -> dict[str, Any]:

@@ -112,6 +112,7 @@ class TaskService:
         for dispatcher in self.dispatchers.values():
             await dispatcher.stop()
         await self.worker.stop()
+        await self.store.notes.stop()
         self.traffic.stop()
         await self.waiters.stop()
         await self.cluster.stop()

@@ -77,6 +77,7 @@ class Traffic:
         self._strays = strays
         self._store = store
         self._catalog.keep_steps(Keeping(store, self._reader))
+        self._catalog.note_to(store.notes)
         self._worker = worker
         self._alarm = alarm
         self._control = control

@@ -13,13 +13,14 @@ from taskmill.tasks.actions.action import ANY, Action
 from taskmill.tasks.work.isolated import ADAPTER
 
 if TYPE_CHECKING:
+    from taskmill.tasks.notes.notes import Notes
     from taskmill.tasks.stepping.keeping import Keeping
 
 
 class Registered:
     """An action in a catalog, with what running it often needs at hand."""
 
-    __slots__ = ("action", "at_once", "elsewhere", "function", "keeping", "plain", "seconds")
+    __slots__ = ("action", "at_once", "elsewhere", "function", "keeping", "notes", "plain", "seconds")
 
     def __init__(self, action: Action[Any, Any], function: FunctionRef) -> None:
         self.action = action
@@ -30,6 +31,7 @@ class Registered:
         self.function = function  # how a worker process finds it
         self.elsewhere = action.served_outside
         self.keeping: Keeping | None = None  # who keeps the steps of its tasks
+        self.notes: Notes | None = None  # where its tasks' progress and logs go
         self.seconds = 1.0  # that an isolated run takes, a moving average; slow until shown to be quick
 
     def waits_in(self, queue: str) -> bool:
@@ -71,6 +73,11 @@ class Catalog:
         """Have every task take a place of its own: there are no plain ones where several nodes share the rows."""
         for registered in self._actions.values():
             registered.plain = False
+
+    def note_to(self, notes: Notes) -> None:
+        """Have the progress and the logs of all tasks go there."""
+        for registered in self._actions.values():
+            registered.notes = notes
 
     def find(self, name: str) -> Registered | None:
         """Return the action of that name, or the one that takes any name, or None."""

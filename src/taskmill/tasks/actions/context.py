@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from taskmill.tasks.message import TaskMessage
+from taskmill.tasks.notes.said import line_of, progress_of
+
+# Takes a progress (JSON), or a line of a log.
+Say = Callable[[bytes | None, str | None], None]
 
 
 class Inline:
@@ -30,6 +35,10 @@ class Together:
     tasks: Sequence[TaskMessage | CurrentTask]
 
 
+def _to_nobody(_progress: bytes | None, _line: str | None) -> None:
+    """Say it to nobody: there is no server around."""
+
+
 @dataclass(frozen=True, slots=True)
 class CurrentTask:
     """The task under way: its ``id``, which ``attempt`` this is, from 1 on, and its ``data`` as it was sent."""
@@ -38,6 +47,7 @@ class CurrentTask:
     attempt: int
     _body: str | bytes = field(repr=False)
     _cancelled: Callable[[], bool] = field(repr=False)
+    _say: Say = field(default=_to_nobody, repr=False)
 
     @property
     def data(self) -> Any:
@@ -48,6 +58,24 @@ class CurrentTask:
     def cancelled(self) -> bool:
         """Whether the task was cancelled while it runs: then it should clean up and return, soon."""
         return self._cancelled()
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Say how far the task has come: so much is ``done``, of so much in ``total``, and what it is at.
+
+        Call it as often as you like, from any thread: the last one is shown, and written a few times a second.
+
+        Raises:
+            TypeError, ValueError: a number is none or not finite, or the message is no text.
+        """
+        self._say(progress_of(done, total, message), None)
+
+    def log(self, message: str) -> None:
+        """Add a line to the task's log. The last ones are kept with the task.
+
+        Raises:
+            TypeError: it is no text.
+        """
+        self._say(None, line_of(message))
 
 
 def current_task() -> CurrentTask:
@@ -84,5 +112,7 @@ def under_way(call: str) -> TaskMessage | CurrentTask | Together:
 
 def _seen(task: TaskMessage | CurrentTask) -> CurrentTask:
     if isinstance(task, TaskMessage):
-        return CurrentTask(task.id(), task.attempt, task.body, lambda: task.stopping != "")
+        notes = task.registered.notes
+        say = _to_nobody if notes is None else partial(notes.say, task)
+        return CurrentTask(task.id(), task.attempt, task.body, lambda: task.stopping != "", say)
     return task

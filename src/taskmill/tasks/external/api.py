@@ -20,7 +20,7 @@ from taskmill.tasks.external.bodies import (
     ClaimBody,
     CompleteBody,
     FailBody,
-    LeaseBody,
+    HeartbeatBody,
     ReleaseBody,
     Stored,
 )
@@ -67,15 +67,18 @@ async def claim_tasks(request: Request, *, tasks: TaskService) -> ClaimAnswer:
 
 
 @Operation(
-    "Keep a task", words.WORKERS, scope="work", for_limited=True, path=words.BY_ID, body=LeaseBody,
+    "Keep a task, and say how far it has come", words.WORKERS, scope="work", for_limited=True, path=words.BY_ID,
+    body=HeartbeatBody,
     description="The lease, with all tasks that were claimed with it, holds on for as long as it was claimed for.",
+    examples={"half-way": {"lease": "0" * 32, "progress": {"done": 50, "total": 100}, "log": ["page 50"]}},
     answers={200: Answer("Until when it holds.", Beaten)}, problems=PROBLEMS,
 )  # fmt: skip
 async def heartbeat_task(request: Request, *, tasks: TaskService) -> Beaten:
     """``POST /tasks/{id}/heartbeat``."""
-    _, one = await _read(request, LeaseBody)
+    body, one = await _read(request, HeartbeatBody)
+    said = bodies.said_in(body)
     with answering_503():
-        until = None if one is None else (await tasks.external.leases.beat([one]))[0]
+        until = None if one is None else (await tasks.external.leases.beat([one], {one: said}))[0]
     if one is None or until is None:
         raise await _refused(request, tasks)
     return Beaten(bodies.id_text(one), timestamp(until))

@@ -12,7 +12,7 @@ from taskmill.http import Answer, BadRequest, FieldError, Operation, parse_body,
 from taskmill.tasks.actions.failure import Failure
 from taskmill.tasks.api import NoQuery, answering_503
 from taskmill.tasks.external import bodies
-from taskmill.tasks.external.bodies import ManyDone, ManyFailures, ManyLeases, ManyResults
+from taskmill.tasks.external.bodies import ManyDone, ManyFailures, ManyHeartbeats, ManyLeases, ManyResults
 from taskmill.tasks.external.leases import GIVEN_BACK, Named
 from taskmill.tasks.ids import from_text
 from taskmill.tasks.openapi import words
@@ -39,15 +39,16 @@ DONE = {200: Answer("For how many it was done; the others are not their leases' 
 
 
 @Operation(
-    "Keep many tasks", words.WORKERS, scope="work", for_limited=True, body=ManyLeases,
+    "Keep many tasks", words.WORKERS, scope="work", for_limited=True, body=ManyHeartbeats,
     description="As `POST /tasks/{id}/heartbeat`, for each.", answers=DONE, problems=words.NOT_STORED,
 )  # fmt: skip
 async def heartbeat_tasks(request: Request, *, tasks: TaskService) -> ManyDone:
     """``POST /tasks/heartbeat``."""
-    body = await _read(request, ManyLeases)
+    body = await _read(request, ManyHeartbeats)
     known = _known(body.tasks)
+    says = {named: bodies.said_in(one) for named, one in known.items()}
     with answering_503():
-        until = await tasks.external.leases.beat(list(known)) if known else []
+        until = await tasks.external.leases.beat(list(known), says) if known else []
     return _done(body.tasks, dict(zip(known, until, strict=True)))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from time import time
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -13,6 +14,8 @@ from taskmill.tasks.external.leases import MOST, Leased, Named
 from taskmill.tasks.ids import from_text, to_text
 from taskmill.tasks.intake.submission import check_depth
 from taskmill.tasks.model import Id, StatusWord, Time, timestamp
+from taskmill.tasks.notes import said
+from taskmill.tasks.notes.said import LINE
 
 Lease = Annotated[str, msgspec.Meta(max_length=100), means("The `lease` that the task came with.")]
 L = TypeVar("L", bound="LeaseBody")
@@ -65,8 +68,19 @@ class WorkerError(msgspec.Struct, forbid_unknown_fields=True):
     traceback: Annotated[str, means("Where, for those who may see it.")] = ""
 
 
+_Amount = Annotated[float, msgspec.Meta(ge=-said.MOST, le=said.MOST)]
+
+
+class SentProgress(msgspec.Struct, forbid_unknown_fields=True):
+    """How far a task has come."""
+
+    done: Annotated[_Amount, means("So much is done.")]
+    total: Annotated[_Amount | None, means("Of so much, if that is known.")] = None
+    message: Annotated[str, means("What it is at, for people.")] = ""
+
+
 class LeaseBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of ``POST /tasks/{id}/heartbeat``."""
+    """What is said under a lease."""
 
     lease: Lease
 
@@ -75,6 +89,17 @@ class ReleaseBody(msgspec.Struct, forbid_unknown_fields=True):
     """The body of ``POST /tasks/{id}/release``: without a lease it lets a held task go."""
 
     lease: Lease | None = None
+
+
+class HeartbeatBody(LeaseBody, kw_only=True, forbid_unknown_fields=True):
+    """The body of ``POST /tasks/{id}/heartbeat``."""
+
+    progress: Annotated[SentProgress | None, means("How far it has come.")] = None
+    log: Annotated[
+        list[Annotated[str, msgspec.Meta(max_length=LINE)]],
+        msgspec.Meta(max_length=100),
+        means("Lines for the task's log."),
+    ] = msgspec.field(default_factory=list)
 
 
 class CompleteBody(LeaseBody, forbid_unknown_fields=True):
@@ -95,6 +120,12 @@ class FailBody(LeaseBody, kw_only=True, forbid_unknown_fields=True):
     ) = None
 
 
+class OneHeartbeat(HeartbeatBody, kw_only=True, forbid_unknown_fields=True):
+    """A task, its lease and how far it has come, among several."""
+
+    id: Id
+
+
 class OneLease(LeaseBody, kw_only=True, forbid_unknown_fields=True):
     """A task and its lease, among several."""
 
@@ -113,8 +144,14 @@ class OneFailure(FailBody, kw_only=True, forbid_unknown_fields=True):
     id: Id
 
 
+class ManyHeartbeats(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of ``POST /tasks/heartbeat``."""
+
+    tasks: Annotated[list[OneHeartbeat], msgspec.Meta(max_length=MOST)]
+
+
 class ManyLeases(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of ``POST /tasks/heartbeat`` and ``POST /tasks/release``."""
+    """The body of ``POST /tasks/release``."""
 
     tasks: Annotated[list[OneLease], msgspec.Meta(max_length=MOST)]
 
@@ -176,6 +213,23 @@ def named(id_: str, lease: str) -> Named | None:
     except ValueError:
         return None
     return None if key is None or len(token) != 16 else Named(key, token)
+
+
+def said_in(body: HeartbeatBody) -> said.Said | None:
+    """Return what a heartbeat says of the attempt, None if nothing."""
+    if body.progress is None and not body.log:
+        return None
+    one, sent = said.Said(), body.progress
+    if sent is not None:
+        one.progress = said.progress_of(_whole(sent.done), _whole(sent.total), sent.message)
+    at = int(time() * 1000)
+    for line in body.log:
+        one.log(at, said.line_of(line))
+    return one
+
+
+def _whole(number: Any) -> Any:
+    return int(number) if number is not None and number == int(number) else number
 
 
 def result_of(body: CompleteBody, path: str = "") -> str:

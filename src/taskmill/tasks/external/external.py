@@ -64,7 +64,7 @@ class External:
         self._store = store
         traffic.leased = self.leased
         node = (lambda: cluster.nodes.id) if database.shared else None
-        self.leases = Leases(database, self, node, cluster.clock, self._ended, self._note_letter)
+        self.leases = Leases(database, self, node, cluster.clock, self._ended, self._note_letter, store.notes)
         self._expiry = Expiry(database, self.leases, self._run_out)
         self.duty = Duty(self._expiry.start, self._expiry.stop)
         self._counters: dict[str, Counter] = {}

@@ -15,6 +15,8 @@ from taskmill.tasks.ids import time_in
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.message import Dispatchable, TaskMessage
 from taskmill.tasks.model import TaskError, timestamp
+from taskmill.tasks.notes.notes import Notes
+from taskmill.tasks.notes.said import Said
 from taskmill.tasks.rows import sharing
 from taskmill.tasks.rows.steps import FORGET, KEPT_ATTEMPTS
 
@@ -69,6 +71,7 @@ class Leases:
         now: Callable[[], int],
         ended: Callable[[Sequence[Ended]], None],
         note_letter: Callable[[Transaction, bytes, int], None],
+        notes: Notes,
     ) -> None:
         self.database = database
         self._judge = judge
@@ -76,6 +79,7 @@ class Leases:
         self._now = now
         self._ended = ended
         self._note_letter = note_letter
+        self._notes = notes
         lane = database.writer.lane
         statement = statements.LEASE if node is None else statements.LEASE_SHARED
         self._lease: Lane[None] = lane(database.compile(statement), _nobody)
@@ -115,15 +119,21 @@ class Leases:
                 ((until[lease],),) = transaction.fetch(statements.ONE, id_=lease)
             rows = _rows(transaction, [message.key for message in messages], data=True)
             return [
-                Leased(message, row[5], leases[message.key], until[leases[message.key]])
+                Leased(message, row[6], leases[message.key], until[leases[message.key]])
                 for message in messages
                 if (row := rows.get(message.key)) and _is(row, Status.RUNNING, leases[message.key])
             ]
 
         return await self.database.write(call, then)
 
-    async def beat(self, named: Sequence[Named]) -> Sequence[int | None]:
-        """Have leases hold for their term from now on; return until when each does, None for one that is over."""
+    async def beat(
+        self, named: Sequence[Named], says: Mapping[Named, Said | None] | None = None
+    ) -> Sequence[int | None]:
+        """Have leases hold for their term from now on; return until when each does, None for one that is over.
+
+        What is said of those that hold is noted with them.
+        """
+        heard = [(one, said) for one, said in (says or {}).items() if said is not None]
 
         def call(transaction: Transaction) -> Sequence[int | None]:
             until: dict[bytes, int] = {}
@@ -131,6 +141,10 @@ class Leases:
                 if transaction.change(statements.BEAT, id_=lease):
                     ((until[lease],),) = transaction.fetch(statements.ONE, id_=lease)
             rows = _rows(transaction, [one.key for one in named])
+            for one, said in heard:
+                row = rows.get(one.key)
+                if row and one.lease in until and _is(row, Status.RUNNING, one.lease):
+                    self._notes.add(transaction, one.key, row[5], said)
             return [
                 until.get(one.lease)
                 if (row := rows.get(one.key)) and _is(row, Status.RUNNING, one.lease)
@@ -138,7 +152,9 @@ class Leases:
                 for one in named
             ]
 
-        return await self.database.write(call)
+        beaten = await self.database.write(call)
+        self._notes.added([one.key for one, _ in heard])
+        return beaten
 
     async def complete(self, results: Mapping[Named, str]) -> Sequence[bool]:
         """Store results (JSON); tell of each whether its task is completed under this lease, now or before."""

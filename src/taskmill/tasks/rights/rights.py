@@ -32,6 +32,8 @@ def shown(caller: Caller | None, task: Task) -> Task:
     if task.error is not None:
         task.error = ShownError(task.error.type, HIDDEN, task.error.at)
     if isinstance(task, TaskDetails):
+        if task.progress is not None:
+            task.progress = msgspec.structs.replace(task.progress, message="")
         task.attempts = [_attempt(one) for one in task.attempts]
     return task
 

@@ -12,6 +12,7 @@ from taskmill.sql import Database
 from taskmill.tasks.dispatch.edge import Position
 from taskmill.tasks.message import Dispatchable
 from taskmill.tasks.model import TaskDetails, details
+from taskmill.tasks.notes import statements as notes
 from taskmill.tasks.rows import history, sharing, statements
 from taskmill.tasks.rows.changes import Changes
 
@@ -35,10 +36,14 @@ class Reader:
         """Return a task with its attempts and steps, or None."""
         one = self.database.bind(statements.ONE, {"id_": id_})
         behind = self.database.bind(history.HISTORY, {"id_": id_})
+        progress = self.database.bind(notes.PROGRESS, {"id_": id_})
 
         def call(connection: Any) -> TaskDetails | None:
             row = connection.execute(*one).fetchone()
-            return details(row, connection.execute(*behind).fetchall()) if row else None
+            if not row:
+                return None
+            found = connection.execute(*behind).fetchall()
+            return details(row, found, connection.execute(*progress).fetchone())
 
         return await self.database.read(call)
 

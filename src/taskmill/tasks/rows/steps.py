@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from taskmill.tasks.lifecycle import STEPS, WAITING, Status
-from taskmill.tasks.rows.schema import attempt, task
+from taskmill.tasks.rows.schema import attempt, note, task
 from taskmill.tasks.rows.statements import code
 
 KEPT_ATTEMPTS = 10  # failed attempts of a task whose errors are kept
@@ -113,6 +113,22 @@ def _record(*guards: Any) -> Insert:
 # ended_at, error, id, attempt.
 RECORD: Insert = _record()
 
+
+def _note(*guards: Any) -> Insert:
+    columns = list(note.c)
+    values = [
+        bindparam(f"{column.name}_", type_=column.type) for column in columns if column is not note.c.attempt
+    ]
+    values.insert(columns.index(note.c.attempt), bindparam("number_of_attempt_", type_=Integer))
+    return insert(note).from_select(
+        [column.name for column in columns],
+        select(*values).where(exists().where(task.c.id == bindparam("id_"), _may("complete"), _own, *guards)),
+    )
+
+
+# What an attempt says of itself, if it is its task's own. Parameters: the columns of the table, id, attempt.
+NOTE: Insert = _note()
+
 # Parameters: id, and the last attempt that is forgotten.
 FORGET: Delete = delete(attempt).where(
     attempt.c.task_id == bindparam("id_"), attempt.c.attempt <= bindparam("attempt_")
@@ -185,6 +201,7 @@ class Steps(NamedTuple):
 
     start: Update
     release: Update
+    note: Insert
     record: Insert
     retry: Update
     fail: Update
@@ -193,7 +210,7 @@ class Steps(NamedTuple):
 
 
 # Where one process has the database for itself, the number of the attempt tells whose a row is.
-OWN = Steps(START, RELEASE, RECORD, RETRY, FAIL, COMPLETE, EXPIRE)
+OWN = Steps(START, RELEASE, NOTE, RECORD, RETRY, FAIL, COMPLETE, EXPIRE)
 
 # Where several nodes share it, a node leaves alone what another has. Parameter, the last one: node. START has it
 # twice, before the id and last.
@@ -201,6 +218,7 @@ not_anothers = task.c.node.is_(None) | (task.c.node == bindparam("node_"))
 SHARED = Steps(
     start=START.values(node=bindparam("node_")).where(not_anothers),
     release=RELEASE.values(node=null()).where(not_anothers),
+    note=_note(not_anothers),
     record=_record(not_anothers),
     retry=RETRY.values(node=null()).where(not_anothers),
     fail=FAIL.where(not_anothers),

@@ -17,6 +17,7 @@ from taskmill.tasks.actions.failure import Failure
 from taskmill.tasks.control.dead_letter import DeadLetters
 from taskmill.tasks.message import Dispatchable, TaskMessage
 from taskmill.tasks.model import TaskError, timestamp
+from taskmill.tasks.notes.notes import Notes
 from taskmill.tasks.rows import statements, steps
 from taskmill.tasks.rows.due import Due, queue_due
 from taskmill.tasks.rows.guarding import Guarded
@@ -86,6 +87,7 @@ class Store(Generic[S, F]):
         self._steps = steps.OWN if node is None else steps.SHARED
         self._start = self._own(lane(self._steps.start, self._start_stored), before=2)
         self._release = self._own(lane(self._steps.release, self._release_stored))
+        self.notes = Notes(database, node)
         self._record: Rows = self._end(self._steps.record)
         self._forget: Rows = self._end(steps.FORGET, guarded=False)
         self._retry: Rows = self._end(self._steps.retry, self._retried)
@@ -155,16 +157,22 @@ class Store(Generic[S, F]):
 
     def release(self, message: TaskMessage) -> None:
         """Take an attempt back: a shutdown broke it off."""
+        if self.notes.pending:
+            self.notes.last(message)
         self._release.append((message.key, message.attempt), None)
 
     def complete(self, message: TaskMessage, result: bytes, at: float | None = None) -> None:
         """Store a task's JSON result with the next commit; ``at`` is when it came, if the caller has just looked."""
+        if self.notes.pending:
+            self.notes.last(message)
         attempt = message.attempts + 1
         row = (attempt, message.started_at, int((at or time()) * 1000), result.decode(), message.key, attempt)
         self._complete.append(row, message)
 
     def fail(self, message: TaskMessage, failure: Failure, attempt: int | None = None) -> None:
         """Store a task's failure with the next commit, in its ``attempt`` if that is not the one under way."""
+        if self.notes.pending:
+            self.notes.last(message)
         now = int(time() * 1000)
         number = attempt or message.attempt
         error = self._record_failure(message, number, failure, now)
@@ -174,6 +182,8 @@ class Store(Generic[S, F]):
 
     def retry(self, message: TaskMessage, failure: Failure, run_at: int, rank: int) -> None:
         """Store that an attempt has failed, and that another one begins at ``run_at``."""
+        if self.notes.pending:
+            self.notes.last(message)
         now = int(time() * 1000)
         error = self._record_failure(message, message.attempt, failure, now) if failure.counts else None
         counted = message.attempt if failure.counts else message.attempts

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from taskmill.sql import Database
 from taskmill.tasks.model import TaskDetails, details
+from taskmill.tasks.notes import statements as notes
 from taskmill.tasks.rows import sharing
 from taskmill.tasks.waiting import statements
 
@@ -19,13 +20,15 @@ async def whole(database: Database, ids: Sequence[bytes]) -> dict[bytes, TaskDet
     count, values = sharing.keys(ids)
     rows = database.bind(statements.whole(count), values)
     histories = database.bind(statements.histories(count), values)
+    progress = database.bind(notes.progress(count), values)
 
     def call(connection: Any) -> dict[bytes, TaskDetails]:
         behind: dict[bytes, list[Any]] = {}
         found = connection.execute(*rows).fetchall()
         for one in connection.execute(*histories).fetchall():
             behind.setdefault(bytes(one[0]), []).append(one)
-        return {(id_ := bytes(row[0])): details(row, behind.get(id_, ())) for row in found}
+        noted = {bytes(id_): last for id_, *last in connection.execute(*progress).fetchall()}
+        return {(id_ := bytes(row[0])): details(row, behind.get(id_, ()), noted.get(id_)) for row in found}
 
     return await database.read(call)
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from taskmill.process.call import Call
@@ -155,6 +156,7 @@ class Batches:
 
         first = batch.messages[0]
         batch.handle = Call(first.registered.function, payload_of(batch.messages), done, first.timeout)
+        batch.handle.said = partial(self._attempts.store.notes.hear, batch.messages)
         self._add(batch)
         self._pool.submit([batch.handle])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
@@ -16,10 +17,12 @@ from taskmill.tasks.actions.batching import End, Items
 from taskmill.tasks.actions.context import CurrentTask, Together, running
 from taskmill.tasks.actions.failure import Failure, failure_of, timed_out
 from taskmill.tasks.message import TaskMessage
+from taskmill.tasks.notes.speaker import Speaker
 
 BATCH = 0.02  # seconds that the calls of one batch may take together
 ADAPTER = f"{__name__}:adapt"
 
+_speaker = Speaker()
 _FAILED = b"\x01"  # no JSON begins with it
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Failure).decode
@@ -103,25 +106,34 @@ def adapt(action: Action[Any, Any]) -> Callable[[bytes], bytes]:
 
     def run(call: bytes) -> bytes:
         id_, attempt, data = call.split(b" ", 2)
-        running.set(CurrentTask(id_.decode(), int(attempt), data, cancelled))
+        running.set(_task(id_.decode(), int(attempt), data, _speaker.begin()))
         try:
             return encode_result(action.run(action.decode(data)))
         except BaseException as error:  # `sys.exit` in an action ends its task, not the worker
             return _FAILED + _encode(failure_of(error, action))
+        finally:
+            _speaker.end()
 
     return run
+
+
+def _task(id_: str, attempt: int, data: str | bytes, call: object) -> CurrentTask:
+    return CurrentTask(id_, attempt, data, cancelled, partial(_speaker.say, call, id_))
 
 
 def _adapt_batch(action: Action[Any, Any]) -> Callable[[bytes], bytes]:
     def run(call: bytes) -> bytes:
         calls = _decode_batch(call)
         items = Items(action, [(None, data) for _, _, data in calls])
-        tasks = [CurrentTask(id_, attempt, data, cancelled) for id_, attempt, data in calls]
+        begun = _speaker.begin()
+        tasks = [_task(*one, begun) for one in calls]
         running.set(Together([tasks[place] for place in items.places]))
         try:
             ends = items.returned(items.call() if items.items else [])
         except BaseException as error:
             ends = items.raised(error)
+        finally:
+            _speaker.end()
         return _encode(ends)
 
     return run

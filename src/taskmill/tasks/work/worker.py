@@ -233,10 +233,12 @@ class Worker:
 
         calls = []
         asked = None if registered.keeping is None else registered.keeping.answer
+        notes = self._store.notes
         quick = registered.seconds < BATCH
         for message in batch:
             call = Call(registered.function, payload(message), partial(done, message), message.timeout, quick)
             call.asked = asked
+            call.said = partial(notes.hear, (message,))
             self._attempts.add(message, Attempt(slot, call))
             calls.append(call)
         self._pool.submit(calls)

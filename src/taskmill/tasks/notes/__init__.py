@@ -1,0 +1,1 @@
+"""Notes: what attempts say of themselves while they run, their progress and their log."""
