@@ -37,6 +37,7 @@ from taskmill.tasks.outbox.kind import TaskOutbox
 from taskmill.tasks.push.kind import TaskPush
 from taskmill.tasks.schedules.kind import TaskSchedule
 from taskmill.tasks.service import TaskService
+from taskmill.tasks.usage.kind import TaskUsage
 
 # Every kind there is. A new one is a class, and a line here.
 KINDS: Final[Mapping[str, type[Component]]] = {
@@ -73,6 +74,7 @@ KINDS: Final[Mapping[str, type[Component]]] = {
         TaskPush,
         TaskOutbox,
         TaskMove,
+        TaskUsage,
     )
 }
 

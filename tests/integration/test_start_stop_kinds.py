@@ -36,6 +36,7 @@ entries:
   - {name: outside, kind: task.action, tasks: tasks, queue: outside_queue}
   - {name: pushed, kind: task.push, tasks: tasks, url: "https://hooks.example.com/"}
   - {name: move, kind: task.move, tasks: tasks}
+  - {name: usage, kind: task.usage, tasks: tasks}
   - {name: outbox, kind: task.outbox, tasks: tasks, database: db, table: outbox}
   - {name: process_task, kind: function.python, source: taskmill.tasks.api, method: process_task, needs: {tasks: tasks}}
   - {name: consumer, kind: queue.consumer, queue: tasks_queue, func: process_task}

@@ -38,6 +38,8 @@ from taskmill.tasks.rights.rights import check_scope, narrow, shown
 from taskmill.tasks.rows.schema import COMPONENT, MIGRATIONS
 from taskmill.tasks.schedules import schema as schedules
 from taskmill.tasks.service import TaskService
+from taskmill.tasks.usage import schema as usage_schema
+from taskmill.tasks.usage.noting import Noted
 from taskmill.tasks.view.filters import DATA, Filters, select
 from taskmill.tasks.view.missing import missing as no_task
 from taskmill.tasks.waiting.looks import LookQuery, look
@@ -71,6 +73,7 @@ async def make_tables(database: Database) -> None:
     await migrate(database, dead_letter.COMPONENT, dead_letter.MIGRATIONS)
     await migrate(database, retention_schema.COMPONENT, retention_schema.MIGRATIONS)
     await migrate(database, schedules.COMPONENT, schedules.MIGRATIONS)
+    await migrate(database, usage_schema.COMPONENT, usage_schema.MIGRATIONS)
 
 
 class Health(msgspec.Struct):
@@ -100,8 +103,13 @@ class Health(msgspec.Struct):
 @direct
 def create_task(exchange: Exchange, *, tasks: TaskService) -> None:
     """``POST /tasks``."""
-    if exchange.caller is None or may_submit(exchange, tasks.intake):
-        tasks.intake.submit(exchange)
+    caller = exchange.caller
+    if caller is not None:
+        if not may_submit(exchange, tasks.intake):
+            return
+        if tasks.ledger is not None:
+            exchange = Noted(exchange, caller, tasks.ledger)
+    tasks.intake.submit(exchange)
 
 
 @handoff

@@ -47,6 +47,7 @@ from taskmill.tasks.schedules.firing import Tasks
 from taskmill.tasks.schedules.model import Definition
 from taskmill.tasks.schedules.scheduler import Scheduler
 from taskmill.tasks.traffic import Traffic
+from taskmill.tasks.usage.ledger import Ledger
 from taskmill.tasks.view.line import Line
 from taskmill.tasks.view.listing import Listing
 from taskmill.tasks.view.queues import Overview
@@ -68,6 +69,7 @@ class TaskService:
         self._started = False
         self.catalog = Catalog()
         self.dispatchers: dict[str, Dispatcher] = {}
+        self.ledger: Ledger | None = None  # what callers use, where an entry counts that
         self.declared_schedules: list[Definition] = []  # by entries that start before, as are these:
         self.declared_actions: list[DeclaredAction] = []
         self.declared_queues: list[Queue] = []

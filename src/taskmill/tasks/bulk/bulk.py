@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from copy import copy
 from typing import Any
 
@@ -18,6 +18,7 @@ from taskmill.tasks.intake.placing import NewTask, Placing
 from taskmill.tasks.intake.submission import Submission
 from taskmill.tasks.rights.rights import check_submission
 from taskmill.tasks.rows import statements
+from taskmill.tasks.usage.ledger import Ledger
 
 Refused = once.NotUnique | once.KeyReused
 
@@ -34,24 +35,25 @@ class Bulk:
         self._queue = queue
         self._intake = intake
         self._caller: Caller | None = None
+        self._ledger: Ledger | None = None
 
     @property
     def full(self) -> bool:
         """Whether as many tasks wait or run as may."""
         return self._intake.full
 
-    def of(self, caller: Caller | None) -> Bulk:
-        """Return what stores tasks of a caller: of one that is limited, only those that it may submit."""
-        if caller is None or not caller.limited:
+    def of(self, caller: Caller | None, ledger: Ledger | None) -> Bulk:
+        """Return what stores tasks of a caller, and notes them in a ledger: only those that it may submit."""
+        if caller is None:
             return self
-        limited = copy(self)
-        limited._caller = caller
-        return limited
+        own = copy(self)
+        own._caller, own._ledger = caller, ledger
+        return own
 
     def read(self, body: bytes) -> Wanted:
         """Read one body; raise BadRequest where it cannot be a task."""
         wanted = read(body, self._catalog, self._placing)
-        if self._caller is not None:
+        if self._caller is not None and self._caller.limited:
             submission, registered = wanted.submission, wanted.registered
             if not isinstance(submission, Submission):
                 submission = Submission(action=submission.action)
@@ -71,6 +73,7 @@ class Bulk:
             await self._store_looking(batch, batch.plain, batch.full)
         elif batch.ids:
             await self._store_rows(batch)
+        self._note(batch)
         return batch.ids
 
     async def store_each(self, wanted: Sequence[Wanted]) -> list[bytes | once.Submitted | Refused]:
@@ -86,10 +89,17 @@ class Bulk:
             await self._store_rows(batch)
         if batch.looking:
             await self._store_looking(batch, (), (), refused)
+        self._note(batch, refused)
         if not (refused or batch.there):
             return list(batch.ids)
         exceptions: dict[int, once.Submitted | Refused] = {**batch.there, **refused}
         return [exceptions.get(place, id_) for place, id_ in enumerate(batch.ids)]
+
+    def _note(self, batch: Batch, refused: Collection[int] = ()) -> None:
+        """Note new tasks of a caller."""
+        if self._ledger is not None and self._caller is not None:
+            new = (id_ for place, id_ in enumerate(batch.ids) if place not in batch.there and place not in refused)
+            self._ledger.submitted(self._caller.id, new)
 
     def _batch(self, wanted: Sequence[Wanted]) -> Batch:
         batch = Batch()

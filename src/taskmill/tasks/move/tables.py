@@ -13,6 +13,7 @@ from taskmill.tasks.move.schema import change
 from taskmill.tasks.retention.schema import tombstone
 from taskmill.tasks.rows.schema import action_schema, attempt, claim, idempotency, note, pause, step, task
 from taskmill.tasks.schedules.schema import fire, schedule
+from taskmill.tasks.usage.schema import usage_day, usage_open
 
 SIZES: Final = (1, 16, 128)  # keys in one statement
 MOST: Final = SIZES[-1]
@@ -23,7 +24,7 @@ Row = tuple[Any, ...]
 LARGE: Final[Sequence[Table]] = (task, attempt, note, step, idempotency, tombstone)
 
 # Copied at once in the end. Of a dead letter the number is left out: it only says which came first.
-SMALL: Final[Sequence[Table]] = (pause, schedule, fire, claim, action_schema, letter)
+SMALL: Final[Sequence[Table]] = (pause, schedule, fire, claim, action_schema, letter, usage_open, usage_day)
 
 COLUMNS: Final[Mapping[str, Sequence[Column[Any]]]] = {
     table.name: [column for column in table.columns if column is not letter.c.number]

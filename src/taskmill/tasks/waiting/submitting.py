@@ -6,6 +6,7 @@ import msgspec
 
 from taskmill.http import JSON, Exchange
 from taskmill.tasks.ids import from_text
+from taskmill.tasks.usage.noting import Noted
 from taskmill.tasks.waiting.prefer import wait_in
 from taskmill.tasks.waiting.waiter import Accepted
 from taskmill.tasks.waiting.waiters import Waiters
@@ -38,6 +39,8 @@ class PatientExchange(Exchange):
         if status != 202:
             self._exchange.reply(status, body, media_type, headers)
             return
+        if isinstance(self._exchange, Noted):
+            self._exchange.note(body, headers)
         submitted = _read(body)
         key = from_text(submitted.id)
         assert key is not None  # noqa: S101 - it was just made

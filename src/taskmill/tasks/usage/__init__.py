@@ -1,0 +1,1 @@
+"""Usage by caller: how many tasks, how they ended, and how long they ran."""
