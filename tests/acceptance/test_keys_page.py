@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from readme_lines import ADDRESS, ROOT, Example
+from secured import bearer
 from support import eventually, require, serving
 
 PAGE = (ROOT / "docs" / "how-to" / "keys.md").read_text()
@@ -24,7 +25,7 @@ def examples() -> list[Example]:
 
 def test_the_page_on_keys(tmp_path: Path) -> None:
     require(shutil.which("curl"), "apt-get install curl")
-    create, run, curl, submit, listing, rotate, revoke = examples()
+    create, run, curl, submit, listing, rotate, revoke, usage = examples()
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
     def said(example: Example, key: str = "", url: str = "") -> str:
@@ -53,6 +54,10 @@ def test_the_page_on_keys(tmp_path: Path) -> None:
         said(curl, key, server.url)
         said(submit, key, server.url)
         said(listing)
+        eventually(
+            lambda: '"completed":1' in server.request("GET", "/usage", None, bearer(key)).body.decode(), 20
+        )
+        said(usage, key, server.url)
         new = said(rotate, key)
         said(revoke, key)
         statuses = [lambda one=one: server.request("GET", "/tasks", None, {"Authorization": f"Bearer {one}"}).status

@@ -9,7 +9,7 @@ from secured import GUARDED, bearer, make_key
 from support import Answer, Server, eventually, serving
 
 ACTIONS = """
-@action(inline=True)
+@action(inline=True, index=["data.text"])
 def mine(text: str) -> str:
     return text
 
@@ -135,6 +135,8 @@ def test_an_observer_sees_runs_but_nothing_of_what_is_in_them(world: World) -> N
         answer = world.ask(world.observer, "GET", path)
         assert answer.status == 200
         assert b"hush-hush" not in answer.body
+    assert world.ask(world.observer, "GET", "/tasks?action=mine&data.text=x").status == 403
+    assert world.ask(world.mine, "GET", "/tasks?data.text=x").status == 200
     task = world.ask(world.observer, "GET", f"/tasks/{id_}").json()
     assert (task["status"], task["error"]["type"], task["data"]) == ("failed", "ValueError", None)
     assert task["attempts"][0]["error"]["message"] == "not shown to this key"
