@@ -87,9 +87,11 @@ def test_each_task_is_counted_once_by_whichever_door(world: World) -> None:
         }
         own = server.request("GET", "/usage", None, bearer(world.shop)).json()
         assert own["count"] == 1
-        for query in ("from=x", "from=2026-02-30", "limit=0", "who=x"):
+        for query in ("since=x", "since=2026-02-30", "limit=0", "who=x"):
             assert server.request("GET", f"/usage?{query}", None, bearer(world.admin)).status == 400
-        assert server.request("GET", "/usage?to=2000-01-01", None, bearer(world.admin)).json()["usage"] == []
+        assert (
+            server.request("GET", "/usage?until=2000-01-01", None, bearer(world.admin)).json()["usage"] == []
+        )
 
 
 def test_what_runs_for_long_is_counted_after_a_crash(world: World) -> None:

@@ -98,7 +98,11 @@ class Bulk:
     def _note(self, batch: Batch, refused: Collection[int] = ()) -> None:
         """Note new tasks of a caller."""
         if self._ledger is not None and self._caller is not None:
-            new = (id_ for place, id_ in enumerate(batch.ids) if place not in batch.there and place not in refused)
+            new = (
+                id_
+                for place, id_ in enumerate(batch.ids)
+                if place not in batch.there and place not in refused
+            )
             self._ledger.submitted(self._caller.id, new)
 
     def _batch(self, wanted: Sequence[Wanted]) -> Batch:

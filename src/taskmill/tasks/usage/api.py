@@ -17,11 +17,11 @@ _EPOCH = date(1970, 1, 1)
 Day = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$"), means("A day in UTC.", format="date")]
 
 
-class UsageQuery(msgspec.Struct, rename={"from_": "from"}):
+class UsageQuery(msgspec.Struct):
     """The parameters of ``GET /usage``."""
 
-    from_: Annotated[Day, means("The first day; by default the thirtieth before today.")] | None = None
-    to: Annotated[Day, means("The last day; today by default.")] | None = None
+    since: Annotated[Day, means("The first day; by default the thirtieth before today.")] | None = None
+    until: Annotated[Day, means("The last day; today by default.")] | None = None
     caller: Annotated[str, msgspec.Meta(max_length=250), means("Of this caller alone.")] | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=10_000), means("At most so many.")] = 1000
 
@@ -55,8 +55,8 @@ async def get_usage(request: Request, *, tasks: TaskService) -> Usage:
     """``GET /usage``."""
     query = parse_query(request.scope["query_string"], UsageQuery)
     today = datetime.now(UTC).date()
-    last = _day("to", query.to, today)
-    first = _day("from", query.from_, last - timedelta(30))
+    last = _day("until", query.until, today)
+    first = _day("since", query.since, last - timedelta(30))
     caller = caller_of(request)
     who = query.caller
     if caller is not None and "admin" not in caller.scopes:
