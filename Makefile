@@ -4,6 +4,7 @@ PYTHON ?= python3
 ADDR ?= 127.0.0.1:8080
 DATA ?= data
 ARGS ?=
+BIG ?= 10000000
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,10 +13,10 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 INSTALL := $(PIP) install --constraint constraints.txt --build-constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test servers bench load vendor docs clean
+.PHONY: help setup run check test servers bench bench-big load vendor docs clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 15
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
 
 setup: $(VENV)/.installed ## Install Taskmill and its pinned dependencies into .venv
 
@@ -38,6 +39,9 @@ servers: $(VENV)/.installed-test ## Start PostgreSQL, NATS and others, with appl
 
 bench: $(VENV)/.installed-bench ## Measure, print one table and keep it in bench/out (ARGS=--quick)
 	$(BIN)/python -m bench $(ARGS)
+
+bench-big: $(VENV)/.installed-bench ## Measure with ten million tasks; it takes an hour, and 4 GB of disk (BIG=200000)
+	BIG=$(BIG) $(BIN)/python -m bench.big
 
 load: $(VENV)/.installed-bench ## Run k6.js with the real k6 against a server of its own
 	$(BIN)/python -m bench.load

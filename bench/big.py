@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,9 +23,9 @@ from taskmill.client.lines import load
 
 TASKS = int(os.environ.get("BIG", "10_000_000"))
 ACTION = "uppercase"
-SECONDS = 5  # of each load
-SAMPLE = min(200_000, max(10_000, TASKS // 10))  # tasks that are drained for a rate
-LISTS = 200  # requests for each filter
+SECONDS = 5 if TASKS >= 100_000 else 1  # of each load
+SAMPLE = min(200_000, TASKS // 4)  # tasks that are drained for a rate
+LISTS = 200 if TASKS >= 100_000 else 20  # requests for each filter
 TIMEOUT = 7_200.0  # seconds for one part
 NAME = "big"
 
@@ -36,7 +36,6 @@ class Figures:
 
     rows: int = 0
     load_rate: float = 0.0
-    client_rss: float = 0.0  # MiB
     submit_rate: float = 0.0
     drain_rate: float = 0.0
     rss: float = 0.0  # MiB
@@ -61,7 +60,7 @@ class Big(Taskmill):
         """Stop it and start it again; return the seconds until it was ready."""
         end(self._processes.pop())
         began = time.monotonic()
-        self.spawn([*self.command()], self.port)
+        self.serve()
         wait_until(self.ready, 300.0, "the start", step=0.005)
         return time.monotonic() - began
 
@@ -99,23 +98,19 @@ def fill(target: Big, asking: Asking, count: int) -> float:
     return count / (time.monotonic() - began)
 
 
-def waiting(asking: Asking) -> int:
-    return sum(queue.queued + queue.running for queue in asking.queues())
+def mark(asking: Asking) -> str:
+    """Submit a task that begins after all that are there; return its id."""
+    return asking.submit(ACTION, {"text": "mark"}).id
 
 
-def drained(asking: Asking, left: int, counted: Callable[[Asking], int] = waiting) -> float:
-    """Resume the queue until no more than so many tasks wait, pause it; return how many a second that was."""
-    before = counted(asking)
+def drained(asking: Asking, marked: str, count: int) -> float:
+    """Resume the queue until a marked task has ended, pause it; return how many a second that was of so many."""
     began = time.monotonic()
     asking.resume("tasks")
-    deadline = began + TIMEOUT
-    while (now := counted(asking)) > left:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{now:,} tasks still wait after {TIMEOUT:.0f} s")
-        time.sleep(0.02)
+    asking.wait(marked, TIMEOUT)
     seconds = time.monotonic() - began
     asking.pause("tasks")
-    return (before - now) / seconds
+    return count / seconds
 
 
 def look(target: Big, asking: Asking, rows: int) -> Figures:
@@ -154,22 +149,25 @@ def measure() -> tuple[Figures, Figures]:
         asking.pause("tasks")
         say("the empty server")
         empty = look(target, asking, 0)
-        empty.drain_rate = drained(asking, 0)
+        drained(asking, mark(asking), 0)
         fill(target, asking, SAMPLE)
-        empty.drain_rate = drained(asking, 0)
+        empty.drain_rate = drained(asking, mark(asking), SAMPLE)
         empty.start = target.restart()
     with Big() as target, Asking(f"http://127.0.0.1:{target.port}", timeout=300) as asking:
+        asking.pause("tasks")
         half = TASKS // 2
         say(f"{half:,} tasks that are completed")
         first = fill(target, asking, half)
-        drained(asking, 0)
+        drained(asking, mark(asking), half)
         say(f"{TASKS - half:,} tasks that wait")
-        second = fill(target, asking, TASKS - half)
+        fill(target, asking, SAMPLE)
+        marked = mark(asking)
+        second = fill(target, asking, TASKS - half - SAMPLE)
         big = look(target, asking, TASKS)
-        big.load_rate = TASKS / (half / first + (TASKS - half) / second)
+        big.load_rate = (TASKS - SAMPLE) / (half / first + (TASKS - half - SAMPLE) / second)
         say("stopped and started")
         big.start = target.restart()
-        big.drain_rate = drained(asking, max(0, waiting(asking) - SAMPLE))
+        big.drain_rate = drained(asking, marked, SAMPLE)
         big.rss = max(big.rss, target.rss_mib())
     return empty, big
 

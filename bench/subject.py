@@ -26,8 +26,12 @@ class Taskmill(Target):
         self.rows: dict[str, int] = {}
 
     def start(self) -> None:
+        (self.directory / "data").mkdir()
+        self.serve()
+
+    def serve(self) -> None:
+        """Start the server over what its directory holds."""
         data = self.directory / "data"
-        data.mkdir()
         addr = f"127.0.0.1:{self.port}"
         self.spawn([*COMMAND, *self._arguments, "--addr", addr, "--data", str(data)], self.port)
 
