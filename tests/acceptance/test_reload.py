@@ -86,7 +86,6 @@ LINES = (HEADER + ACTIONS).count("\n")
 BROKEN = {
     "syntax": ("actions.py", "\ndef oops(\n", f"actions.py:{LINES + 2}: '(' was never closed"),
     "import": ("words.py", "\nboom\n", "words.py:3: NameError: name 'boom' is not defined"),
-    "option": ("actions.py", "\n@action(timeout='soon')\ndef late() -> None: ...\n", "actions.py:"),
     "twice": (
         "actions.py",
         "\n@action(name='greet')\ndef b() -> None: ...\n",

@@ -99,7 +99,7 @@ def test_wrong_usage_is_told(server: Server, tmp_path: Path) -> None:
 
 def test_what_broke_off_goes_on_where_it_stood(tmp_path: Path) -> None:
     """The server is killed in the middle; the same command again stores the rest, and nothing twice."""
-    file, count = tmp_path / "tasks.ndjson", 30_000
+    file, count = tmp_path / "tasks.ndjson", 12_000
     file.write_text("".join(line(n) for n in range(count)))
     app = str(application(tmp_path / "app", ACTIONS))
     paused = ("-o", "app:task_consumer:lifecycle.auto_start=false")
