@@ -44,6 +44,13 @@ LIBRARIES = (
             "NOTICE": "swagger-ui.NOTICE",
         },
     ),
+    # With Preact in it: a page in modules of its own, and no build step.
+    Library(
+        "htm",
+        "3.1.1",
+        SOURCE / "tasks/dashboard/assets",
+        {"preact/standalone.module.js": "preact.js", "LICENSE": "htm.LICENSE"},
+    ),
 )
 
 

@@ -1,0 +1,315 @@
+"""`/dashboard` in a real browser, over a real server: what is done on it is done, and what it shows is text."""
+
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+from apps import application
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from support import Server, require, serving
+
+from taskmill.http.auth import key_file
+from taskmill.tasks.dashboard.page import ASSETS, FILES
+
+ACTIONS = """
+@action(inline=True)
+def shout(text: str, times: int = 1, loud: bool = True) -> str:
+    \"\"\"Write a text in capital letters.\"\"\"
+    return text.upper() * times
+
+@action(max_attempts=1)
+async def pay(amount: int) -> str:
+    if not os.path.exists(os.environ["MENDED"]):
+        raise ConnectionError(f"no bank for {amount}")
+    return "paid"
+
+@action(inline=True)
+def keep(value: Any) -> Any:
+    return value
+
+@action
+async def slow() -> None:
+    await asyncio.sleep(60)
+"""
+HOSTILE = '<script>window.pwned=1</script><img src=x onerror="window.pwned=1">\u202e\u2066gnp.exe'
+AXE = "axe-core@4.14.1"
+TIMEOUT = 20_000  # milliseconds
+
+pytestmark = pytest.mark.timeout(120)
+expect.set_options(timeout=TIMEOUT)
+
+
+@pytest.fixture(scope="module")
+def mended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("mended") / "mended"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, mended: Path) -> Iterator[Server]:
+    place = tmp_path_factory.mktemp("dashboard")
+    directory = application(place / "app", ACTIONS)
+    with serving(place, directory=directory, env={"MENDED": str(mended)}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = require(
+        shutil.which("chromium") or shutil.which("chromium-browser"), "apt-get install chromium"
+    )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page whose console must stay silent."""
+    page = browser.new_page()
+    page.set_default_timeout(TIMEOUT)
+    said: list[str] = []
+    refused = "Failed to load resource"  # the browser's own word for each 4xx
+    page.on("console", lambda message: message.text.startswith(refused) or said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    yield page
+    page.close()
+    assert said == []
+
+
+def show(page: Page, server: Server, place: str = "") -> None:
+    page.goto(f"{server.url}/dashboard#/{place}")
+
+
+def row(page: Page, text: str) -> Locator:
+    return page.get_by_role("row").filter(has_text=text)
+
+
+@pytest.mark.parametrize("path", ["/dashboard", *(f"/dashboard/{name}" for name in FILES)])
+def test_everything_has_a_strict_policy(server: Server, path: str) -> None:
+    answer = server.get(path)
+    assert answer.status == 200
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+
+
+def test_the_page_is_small_and_has_nothing_inline_or_from_elsewhere(server: Server) -> None:
+    document = server.get("/dashboard").body.decode()
+    assert not re.search(r"https?:|//|<style|\sstyle=|\son\w+=|<script>", document)
+    assert sum(len(server.get(f"/dashboard/{name}").body) for name in FILES) < 200_000
+    assert {path.name for path in ASSETS.iterdir() if path.suffix in (".js", ".css")} == set(FILES)
+    for path in ("/dashboard/index.html", "/dashboard/..%2fpage.py", "/dashboard/x"):
+        assert server.get(path).status == 404
+
+
+def test_libraries_are_what_the_record_says() -> None:
+    (library,) = json.loads((ASSETS / "VENDORED.json").read_text())
+    assert (library["package"], library["license"]) == ("htm", "Apache-2.0")
+
+
+def test_a_task_is_submitted_by_its_form_and_seen_to_end(page: Page, server: Server) -> None:
+    show(page, server)
+    page.get_by_role("link", name="Actions").click()
+    page.get_by_role("link", name=re.compile("^shout")).click()
+    page.get_by_label("text").fill("by hand")
+    page.get_by_label("times").fill("2")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_role("heading", name="shout")).to_be_visible()
+    expect(page.get_by_text("completed", exact=True)).to_be_visible()
+    expect(page.get_by_label("Result")).to_contain_text("BY HANDBY HAND")
+
+
+def test_what_the_server_refuses_stands_at_its_field(page: Page, server: Server) -> None:
+    show(page, server, "actions/shout")
+    page.get_by_label("text").fill("x")
+    page.get_by_label("times").fill("2.5")
+    with page.expect_response(lambda answer: answer.url.endswith("/tasks") and answer.status == 400):
+        page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_label("times")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_text("Expected `int`, got `float`")).to_be_visible()
+    page.get_by_label("times").fill("many")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_text("a number is wanted")).to_be_visible()
+
+
+def test_failures_are_one_line_for_a_cause_and_run_again_once_it_is_mended(
+    page: Page, server: Server, mended: Path
+) -> None:
+    mended.unlink(missing_ok=True)
+    for amount in range(6):
+        server.ended(server.submit("pay", {"amount": amount}))
+    show(page, server, "failures")
+    group = page.get_by_role("listitem").filter(has_text="ConnectionError")
+    expect(group).to_have_count(1)
+    expect(group).to_contain_text("no bank for 5")
+    group.get_by_role("button", name="Run two, then the others").click()
+    expect(group.get_by_role("status")).to_contain_text("Stopped: ConnectionError")
+    mended.touch()
+    group.get_by_role("button", name="Run two, then the others").click()
+    expect(page.get_by_text("Nothing has failed.")).to_be_visible()
+    assert server.get("/tasks?action=pay&status=completed").json()["count"] >= 6
+
+
+def test_one_task_is_run_again_and_another_cancelled(page: Page, server: Server, mended: Path) -> None:
+    mended.unlink(missing_ok=True)
+    id_ = server.ended(server.submit("pay", {"amount": 7}))["id"]
+    show(page, server, f"tasks/{id_}")
+    expect(page.get_by_role("note")).to_contain_text("no bank for 7")
+    mended.touch()
+    page.get_by_role("button", name="Run again").click()
+    expect(page.get_by_text("completed", exact=True)).to_be_visible()
+    id_ = server.submit("slow")
+    show(page, server, f"tasks/{id_}")
+    expect(page.get_by_text("running", exact=True)).to_be_visible()
+    page.reload()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("cancelled", exact=True)).to_be_visible()
+    assert server.get(f"/tasks/{id_}").json()["status"] == "cancelled"
+
+
+def test_a_queue_is_paused_and_resumed(page: Page, server: Server) -> None:
+    show(page, server)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("paused", exact=True)).to_be_visible()
+    server.submit("shout", {"text": "waits"})
+    expect(page.locator(".figures li").first).to_contain_text("1")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_text("paused", exact=True)).to_have_count(0)
+
+
+def test_a_list_goes_by_its_filters_and_is_live(page: Page, server: Server) -> None:
+    server.submit("shout", {"text": "one of many"})
+    show(page, server, "tasks?status=scheduled")
+    expect(page.get_by_text("No task is like that.")).to_be_visible()
+    answer = server.request("POST", "/tasks", {"action": "shout", "data": {"text": "soon"}, "delay": 3600})
+    expect(row(page, "soon")).to_be_visible()
+    expect(row(page, "one of many")).to_have_count(0)
+    server.request("POST", f"/tasks/{answer.json()['id']}/cancel")
+    expect(row(page, "soon")).to_have_count(0)
+    page.get_by_label("Status").select_option("completed")
+    page.get_by_label("Action").fill("shout")
+    page.get_by_label("Action").press("Enter")
+    expect(row(page, "one of many").first).to_be_visible()
+    assert "status=completed&action=shout" in page.url
+
+
+def test_a_long_list_has_few_rows_in_the_document(page: Page, server: Server) -> None:
+    fill(server, 3_000)
+    show(page, server, "tasks?tag=many")
+    box = page.get_by_role("region")
+    expect(row(page, "number 2999")).to_be_visible()
+    assert page.locator("tbody tr").count() < 100
+    reached = re.compile("number 0\\b")
+    for _ in range(100):
+        box.evaluate("box => box.scrollTo(0, box.scrollHeight)")
+        if row(page, reached).count() or page.get_by_text("more below").count() == 0:
+            break
+        page.wait_for_timeout(50)
+    box.evaluate("box => box.scrollTo(0, box.scrollHeight)")
+    expect(row(page, '"number 0"')).to_be_visible()
+    assert page.locator("tbody tr").count() < 100
+    expect(page.get_by_text("3,000 shown")).to_be_visible()
+
+
+def fill(server: Server, count: int) -> None:
+    lines = [
+        json.dumps({"action": "shout", "data": {"text": f"number {n}"}, "tags": ["many"]})
+        for n in range(count)
+    ]
+    connection = HTTPConnection(server.url.removeprefix("http://"), timeout=60)
+    connection.request("POST", "/tasks/bulk", "\n".join(lines), {"Content-Type": "application/x-ndjson"})
+    assert connection.getresponse().read().count(b'"id"') == count
+    connection.close()
+
+
+def test_whatever_a_client_sent_is_text(page: Page, server: Server) -> None:
+    body = {"action": "shout", "data": {"text": HOSTILE}, "tags": [HOSTILE], "key": HOSTILE}
+    hostile = server.request("POST", "/tasks", body).json()["id"]
+    long = server.submit("shout", {"text": "x" * 1_000_000})
+    nested = b'{"action":"keep","data":{"value":' + b"[" * 90 + b"]" * 90 + b"}}"
+    deep = server.request("POST", "/tasks", nested).json()["id"]
+    for place in ("", "tasks", f"tasks/{hostile}", f"tasks/{long}", f"tasks/{deep}"):
+        show(page, server, place)
+        expect(page.locator("h1")).to_be_visible()
+        page.wait_for_function("document.body.innerText.length > 100")
+    show(page, server, f"tasks/{hostile}")
+    expect(page.get_by_label("Data")).to_contain_text("<script>window.pwned=1</script>")
+    assert page.evaluate("window.pwned") is None
+    assert page.locator("main script, main img").count() == 0
+    show(page, server, f"tasks/{long}")
+    expect(page.get_by_label("Result")).to_contain_text("XXXX")
+
+
+def test_schedules_are_run_and_paused(page: Page, server: Server) -> None:
+    body = {"every": 3600, "action": "shout", "data": {"text": "again"}}
+    assert server.request("PUT", "/schedules/hourly", body).status in (200, 201)
+    show(page, server, "schedules")
+    expect(row(page, "hourly")).to_contain_text("every 1 h")
+    row(page, "hourly").get_by_role("button", name="Pause").click()
+    expect(row(page, "hourly")).to_contain_text("paused")
+    row(page, "hourly").get_by_role("button", name="Run now").click()
+    expect(row(page, "hourly").get_by_role("link")).to_have_count(1)
+    show(page, server, "nodes")
+    expect(page.get_by_text("leads")).to_be_visible()
+
+
+def test_on_a_telephone_nothing_sticks_out(page: Page, server: Server) -> None:
+    page.set_viewport_size({"width": 360, "height": 700})
+    for place in ("", "tasks", "failures", "actions", "schedules", "nodes"):
+        show(page, server, place)
+        expect(page.locator("h1")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, place
+
+
+def test_by_the_keyboard_alone(page: Page, server: Server) -> None:
+    show(page, server)
+    expect(page.locator("h1")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("To the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("main")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.locator(".figures a").first).to_be_focused()
+
+
+@pytest.mark.long
+def test_axe_finds_nothing_to_mend(page: Page, server: Server, tmp_path: Path) -> None:
+    npm = require(shutil.which("npm"), "apt-get install nodejs npm")
+    subprocess.run([npm, "pack", AXE], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    (packed,) = tmp_path.glob("*.tgz")
+    with tarfile.open(packed) as archive:
+        script = archive.extractfile("package/axe.min.js")
+        assert script is not None
+        axe = script.read().decode()
+    id_ = server.ended(server.submit("shout", {"text": "seen"}))["id"]
+    for dark in ("light", "dark"):
+        page.emulate_media(color_scheme="dark" if dark == "dark" else "light")
+        for place in ("", "tasks", f"tasks/{id_}", "failures", "actions", "schedules", "nodes"):
+            show(page, server, place)
+            expect(page.locator("h1")).to_be_visible()
+            page.evaluate(axe)  # in its own world: the page's policy lets no other script in
+            found = page.evaluate(
+                "axe.run().then(found => found.violations.map(one => [one.id, one.nodes.map(n => n.html)]))"
+            )
+            assert found == [], (place, dark)
+
+
+def test_a_key_is_asked_for_where_the_api_wants_one(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    key = key_file.create(tmp_path / "data" / "keys.json", "page", ["admin"])
+    options = ("-o", "app:router:middleware=keys")
+    with serving(tmp_path / "data", *options) as server:
+        show(page, server)
+        expect(page.get_by_role("heading", name="A key is needed")).to_be_visible()
+        page.get_by_label("API key").fill(key)
+        page.get_by_role("button", name="Go on").click()
+        expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+        expect(page.get_by_role("rowheader", name="tasks")).to_be_visible()
