@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from apps import application
 from secured import GUARDED, bearer, make_key
 from support import Server, eventually, serving
 from typer.testing import CliRunner
+from wire import Wire
 
 from taskmill import cli
 from taskmill.client import Client, ProblemError
@@ -70,6 +72,21 @@ def test_the_network_is_let_in_with_keys_or_where_that_is_said(tmp_path: Path) -
     make_key(tmp_path, "read")
     with serving(tmp_path, "-o", GUARDED, "--addr", "0.0.0.0:0") as server:
         assert "may do anything" not in server.text()
+
+
+def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
+    app = application(tmp_path / "app", "")
+    index = (app / "_index.yaml").read_text()
+    addr = "    addr: 127.0.0.1:8080\n"
+    assert index.count(addr) == 1
+    (app / "_index.yaml").write_text(index.replace(addr, f"{addr}    hosts: [localhost, '[::1]']\n"))
+    hosts = {"localhost": 200, "LOCALHOST:80": 200, "[::1]:80": 200, "evil.example": 421,
+             "localhost.evil.example": 421, "127.0.0.1": 421}  # fmt: skip
+    with serving(tmp_path, directory=app) as server:
+        for host, status in hosts.items():
+            with Wire(server.url) as wire:
+                answer = wire.send(f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()).reply()
+            assert answer.status == status, host
 
 
 def test_the_client_and_the_command_line_send_their_key(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from secured import GUARDED, bearer, make_key
 from support import Answer, Server, eventually, serving
 
 ACTIONS = """
+from taskmill import current_task
+
 @action(inline=True, index=["data.text"])
 def mine(text: str) -> str:
     return text
@@ -19,6 +21,7 @@ def other(text: str) -> str:
 
 @action(inline=True, max_attempts=1)
 def fails(secret: str) -> None:
+    current_task().progress(1, 2, "at " + secret)
     raise ValueError("said " + secret)
 
 @action
@@ -124,7 +127,10 @@ def test_a_limited_key_is_refused_where_all_is_shown(world: World, path: str) ->
 def test_an_observer_sees_runs_but_nothing_of_what_is_in_them(world: World) -> None:
     id_ = world.submit("fails", {"secret": "hush-hush"})
     eventually(lambda: world.ended(id_))
-    assert b"said hush-hush" in world.ask(world.admin, "GET", f"/tasks/{id_}").body
+    whole = world.ask(world.admin, "GET", f"/tasks/{id_}").body
+    assert b"said hush-hush" in whole
+    assert b"at hush-hush" in whole
+    assert world.ask(world.observer, "GET", f"/tasks/{id_}/log").status == 403
     for path in (
         f"/tasks/{id_}",
         f"/tasks/{id_}?wait=5",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import httptools
 
 from taskmill.http.holding import HoldingProtocol
-from taskmill.http.origin import REFUSED, is_foreign
+from taskmill.http.origin import unwelcome
 from taskmill.http.problem import MEDIA_TYPE, problem
 from taskmill.http.wire import ConnectionExchange, Flow, response
 from taskmill.units import Size
@@ -278,8 +278,8 @@ class Connection(HoldingProtocol):
             self.refuse(400, "Send exactly one Host header.")
         elif len(self.headers) > limits.header_count:
             self.refuse(431, f"A request may have {limits.header_count} headers.")
-        elif is_foreign(self.parser.get_method(), self.headers, self.service.origins):
-            self.refuse(403, REFUSED)
+        elif (why := unwelcome(self.parser.get_method(), self.headers, self.service)) is not None:
+            self.refuse(*why)
         elif self.head_size > limits.headers and self._size_of_head() > limits.headers:
             self._refuse_head()
         else:

@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from typing import Annotated, Any, ClassVar, cast
 
 import uvicorn
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from taskmill.http.asgi import asgi
 from taskmill.http.connection import Connection
@@ -66,6 +66,13 @@ class ServiceConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
     limits: Annotated[Limits, Meta(description="What a client may send and hold.")] = Limits()
     timeouts: Annotated[Timeouts, Meta(description="How long a client may take.")] = Timeouts()
     tls: Annotated[Tls | None, Meta(description="How connections are secured. `null`: they are not.")] = None
+    hosts: Annotated[
+        list[Annotated[str, Meta(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:/]+)$")]],
+        Meta(
+            description="The names that requests may have in their `Host`, such as `tasks.example` or `localhost`; "
+            "others get 421. Empty: any."
+        ),
+    ] = field(default_factory=list)
     insecure: Annotated[
         bool,
         Meta(
@@ -104,6 +111,7 @@ class HttpService:
         self._server: uvicorn.Server | None = None
         self._starting: asyncio.Task[None] | None = None
         self._sweeper: asyncio.Task[None] | None = None
+        self.hosts = frozenset(host.lower().encode() for host in config.hosts)
         self.origins: frozenset[bytes] = frozenset()  # of pages that may change something
         self._directory = entry.directory
         self._tls: TlsFiles | None = None

@@ -35,6 +35,8 @@ def shown(caller: Caller | None, task: Task) -> Task:
         if task.progress is not None:
             task.progress = msgspec.structs.replace(task.progress, message="")
         task.attempts = [_attempt(one) for one in task.attempts]
+        if task.progress is not None:
+            task.progress = msgspec.structs.replace(task.progress, message=HIDDEN)
     return task
 
 
