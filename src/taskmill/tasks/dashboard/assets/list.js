@@ -52,6 +52,14 @@ function useTasks(filters) {
   return { ...current, more: () => current.next && read(current.next) };
 }
 
+/** What is typed stays, whatever is drawn anew meanwhile; it counts once the field is left, or by Enter. */
+function Filter({ name, value, change }) {
+  const [text, setText] = useState(value);
+  useEffect(() => setText(value), [value]);
+  return html`<label>${name[0].toUpperCase() + name.slice(1)}
+    <input value=${text} placeholder="any" onInput=${(event) => setText(event.target.value)} onChange=${change} /></label>`;
+}
+
 function Filters({ filters }) {
   const set = (name) => (event) => {
     location.hash = `#/tasks${query({ ...filters, [name]: event.target.value.trim() })}`;
@@ -61,8 +69,8 @@ function Filters({ filters }) {
       <option value="">any</option>
       ${STATUSES.map((status) => html`<option value=${status}>${status}</option>`)}
     </select></label>
-    ${["action", "queue", "tag", "key"].map((name) => html`<label>${name[0].toUpperCase() + name.slice(1)}
-      <input value=${filters[name] ?? ""} onChange=${set(name)} placeholder="any" /></label>`)}
+    ${["action", "queue", "tag", "key"].map((name) => html`
+      <${Filter} key=${name} name=${name} value=${filters[name] ?? ""} change=${set(name)} />`)}
     ${Object.keys(filters).length > 0 && html`<a href="#/tasks">Clear</a>`}
   </form>`;
 }
