@@ -15,6 +15,7 @@ from taskmill.cli import (
     queues,
     run,
     schedules,
+    sql,
     submit,
 )
 from taskmill.cli.root import app, main
@@ -36,5 +37,6 @@ __all__ = [
     "queues",
     "run",
     "schedules",
+    "sql",
     "submit",
 ]

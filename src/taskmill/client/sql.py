@@ -167,6 +167,7 @@ class _Task(NamedTuple):
             "limit_key_": None,  # the dispatcher finds out for itself
             "tags_": msgspec.json.encode(list(wanted.tags)).decode() if wanted.tags else None,
             "held_": None,
+            "version_": None,
         }
 
 

@@ -29,6 +29,7 @@ from taskmill.supervisor import Context
 from taskmill.units import Duration
 
 if TYPE_CHECKING:
+    from taskmill.sql.mysql_connect import Dialer
     from taskmill.sql.mysql_engine import Engine
 
 logger = logging.getLogger(__name__)
@@ -143,13 +144,10 @@ class MysqlDatabase(Database):
         """Connect. Raises DatabaseError, which names the mend, where that is not possible."""
         if find_spec("pymysql") is None:
             raise DatabaseError(MISSING)
-        # It is an extra, and takes a while to import.
-        from taskmill.sql.mysql_connect import Dialer, address_of  # noqa: PLC0415
         from taskmill.sql.mysql_engine import Engine, Options, stream  # noqa: PLC0415
 
         config, pool = self._config, self._config.pool
-        plain = config.tls is not None and config.tls.mode == "disable"
-        dialer = Dialer(self.id, address_of(config.url, self._parts()), self._tls(), plain=plain)
+        dialer = self.dialer()
         self.place = dialer.place
         readers = pool.max_open - BESIDE_READERS
         engine = Engine(dialer, Options(readers, min(pool.min_idle, readers), pool.max_lifetime))
@@ -163,6 +161,15 @@ class MysqlDatabase(Database):
         self.signals = self._signals = engine.listen(listen=config.listen)
         await self.probe()
         access.register(self.id, self)
+
+    def dialer(self) -> Dialer:
+        """Return what opens connections."""
+        # It is an extra, and takes a while to import.
+        from taskmill.sql.mysql_connect import Dialer, address_of  # noqa: PLC0415
+
+        config = self._config
+        plain = config.tls is not None and config.tls.mode == "disable"
+        return Dialer(self.id, address_of(config.url, self._parts()), self._tls(), plain=plain)
 
     async def stop(self) -> None:
         """Commit what waits, and close every connection."""

@@ -27,6 +27,7 @@ from taskmill.supervisor import Context
 from taskmill.units import Duration
 
 if TYPE_CHECKING:
+    from taskmill.sql.postgres_connect import Dialer
     from taskmill.sql.postgres_engine import Engine
 
 logger = logging.getLogger(__name__)
@@ -135,12 +136,10 @@ class PostgresDatabase(Database):
         """Connect. Raises DatabaseError, which names the mend, where that is not possible."""
         if find_spec("psycopg") is None:
             raise DatabaseError(MISSING)
-        # It is an extra, and takes a while to import.
-        from taskmill.sql.postgres_connect import Dialer, parts_of  # noqa: PLC0415
         from taskmill.sql.postgres_engine import Engine, Options, stream  # noqa: PLC0415
 
         config, pool = self._config, self._config.pool
-        dialer = Dialer(self.id, parts_of(config.url, self._parts()), pgbouncer=config.pgbouncer)
+        dialer = self.dialer()
         self.place = dialer.place
         readers = pool.max_open - BESIDE_READERS
         listen = config.listen and not config.pgbouncer
@@ -155,6 +154,14 @@ class PostgresDatabase(Database):
         self._opened = True
         await self.probe()
         access.register(self.id, self)
+
+    def dialer(self) -> Dialer:
+        """Return what opens connections."""
+        # It is an extra, and takes a while to import.
+        from taskmill.sql.postgres_connect import Dialer, parts_of  # noqa: PLC0415
+
+        config = self._config
+        return Dialer(self.id, parts_of(config.url, self._parts()), pgbouncer=config.pgbouncer)
 
     async def stop(self) -> None:
         """Commit what waits, and close every connection."""

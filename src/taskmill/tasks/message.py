@@ -107,7 +107,7 @@ class TaskMessage(Message):
     def run(self) -> Any:
         """Call the action with the task's data. For an ``async def`` that makes the coroutine."""
         action = self.registered.action
-        return action.run(self.decoded or action.decode(self.body))
+        return action.run(self.decoded or action.decode_stored(self.body))
 
     def headers(self) -> Mapping[str, str]:
         """Return the task's action and attempt, as a broker would carry them."""

@@ -13,6 +13,7 @@ from taskmill.registry import Entry, EntryConfig, Mistake
 from taskmill.sql import Database, DatabaseError, Overloaded
 from taskmill.supervisor import Context
 from taskmill.tasks.actions.catalog import Catalog
+from taskmill.tasks.actions.versions import number_schemas
 from taskmill.tasks.bulk.bulk import Bulk
 from taskmill.tasks.cluster import topics
 from taskmill.tasks.cluster.beat import Details
@@ -90,6 +91,7 @@ class TaskService:
         database = self._context.get(self._config.database, Database)  # type: ignore[type-abstract]
         self.reader = Reader(database)
         newest = await self.reader.newest_id()
+        await number_schemas(database, self.catalog)
         if database.shared:
             self.catalog.rank_all()
         self._build(database, pool, newest)

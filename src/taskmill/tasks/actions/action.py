@@ -117,6 +117,19 @@ class Action(Submittable[P, R]):
         """Decode and validate JSON ``data``; raise msgspec.ValidationError or msgspec.DecodeError."""
         return self._decode(data)
 
+    def decode_stored(self, data: bytes | str | msgspec.Raw) -> Any:
+        """Decode what may have been stored for an older version of it: what it takes no more, ``upgrade`` mends.
+
+        Raises what :meth:`decode` does, of the mended data, or whatever ``upgrade`` raises.
+        """
+        upgrade = self.options.upgrade
+        if upgrade is None:
+            return self.decode(data)
+        try:
+            return self.decode(data)
+        except msgspec.ValidationError:
+            return self.decode(_encode(upgrade(msgspec.json.decode(data))))
+
     def run(self, decoded: Any) -> Any:
         """Call the function with what :meth:`decode` returned. For an ``async def`` that makes the coroutine."""
         if self._whole:

@@ -25,7 +25,7 @@ class Items:
         self._ends: list[End] = []
         for place, (decoded, body) in enumerate(given):
             try:
-                self.items.append(decoded or action.decode(body))
+                self.items.append(decoded or action.decode_stored(body))
             except Exception as error:
                 self._ends.append(failure_of(error, action))
             else:

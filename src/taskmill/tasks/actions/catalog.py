@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 class Registered:
     """An action in a catalog, with what running it often needs at hand."""
 
-    __slots__ = ("action", "at_once", "elsewhere", "function", "keeping", "notes", "plain", "seconds")
+    __slots__ = (
+        "action",
+        "at_once",
+        "elsewhere",
+        "function",
+        "keeping",
+        "notes",
+        "plain",
+        "seconds",
+        "version",
+    )
 
     def __init__(self, action: Action[Any, Any], function: FunctionRef) -> None:
         self.action = action
@@ -32,6 +42,7 @@ class Registered:
         self.elsewhere = action.served_outside
         self.keeping: Keeping | None = None  # who keeps the steps of its tasks
         self.notes: Notes | None = None  # where its tasks' progress and logs go
+        self.version: int | None = None  # the number of its schema, which tasks are stored with
         self.seconds = 1.0  # that an isolated run takes, a moving average; slow until shown to be quick
 
     def waits_in(self, queue: str) -> bool:
@@ -86,6 +97,10 @@ class Catalog:
     def names(self) -> list[str]:
         """Return every name, sorted."""
         return sorted(self._actions)
+
+    def registered(self) -> list[Registered]:
+        """Return all of them, as they are run."""
+        return list(self._actions.values())
 
     def actions(self) -> list[Action[Any, Any]]:
         """Return every action, in the order of their names; the one that takes any name last."""

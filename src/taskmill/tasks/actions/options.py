@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from taskmill.tasks.actions.retrying import Backoff
 from taskmill.units import parse_duration
@@ -71,6 +71,7 @@ class DeclaredAlone(TypedDict, total=False):
     fair_key: str | None
     unique: Unique | Twice | None
     index: Sequence[str]
+    upgrade: Callable[[Any], Any] | None
 
 
 class Declared(DeclaredAlone, total=False):
@@ -144,6 +145,7 @@ class Options:
     fair_key: str | None = None
     unique: Unique = Unique()
     index: tuple[str, ...] = ()
+    upgrade: Callable[[Any], Any] | None = None
     batch: int | None = None
     batch_wait: float = 0.05
 

@@ -65,7 +65,17 @@ class Batch:
             own(id_)
             if one.plain:
                 data = str(submission.data, "utf-8")
-                plain((id_, submission.action, queue, data, registered.action.max_attempts, ids.now))
+                plain(
+                    (
+                        id_,
+                        submission.action,
+                        queue,
+                        data,
+                        registered.action.max_attempts,
+                        ids.now,
+                        registered.version,
+                    )
+                )
                 continue
             if not isinstance(submission, Submission):
                 submission = Submission(action=submission.action, data=submission.data)

@@ -22,7 +22,7 @@ from taskmill.tasks.usage.ledger import Ledger
 
 Refused = once.NotUnique | once.KeyReused
 
-_ADD = ("id_", "action_", "queue_", "data_", "max_attempts_", "created_at_")
+_ADD = ("id_", "action_", "queue_", "data_", "max_attempts_", "created_at_", "version_")
 
 
 class Bulk:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
@@ -66,7 +66,13 @@ class TaskAction:
         """Nothing to let go of: the action stays as long as it is declared."""
 
 
-def _action(config: TaskActionConfig, queue: str) -> DeclaredAction:
+def declared_of(entries: Iterable[Entry[Any]], tasks: str) -> list[DeclaredAction]:
+    """Return the actions that entries declare for a task queue, as far as their data is concerned."""
+    configs = [entry.config for entry in entries if isinstance(entry.config, DeclaredActionConfig)]
+    return [_action(config, "") for config in configs if getattr(config, "tasks", None) == tasks]
+
+
+def _action(config: DeclaredActionConfig, queue: str) -> DeclaredAction:
     return DeclaredAction(
         config.name, config.schema, config.result, config.description, **config.declared(queue)
     )

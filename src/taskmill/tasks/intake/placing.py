@@ -155,6 +155,7 @@ class NewTask(msgspec.Struct):
             place.limit_key,
             _encode(self.tags).decode() if self.tags else None,
             self.held,
+            message.registered.version,
         )
 
 

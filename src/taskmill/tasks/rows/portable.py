@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import LargeBinary
+from sqlalchemy import LargeBinary, Text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import Boolean
@@ -59,3 +59,65 @@ def _has_tag_mysql(element: has_tag, compiler: Any, **options: Any) -> str:
 
 def _two(element: has_tag, compiler: Any, options: dict[str, Any]) -> list[str]:
     return [compiler.process(clause, **options) for clause in element.clauses]
+
+
+class id_text(FunctionElement[str]):  # noqa: N801 - a function of SQL
+    """An id as people write it."""
+
+    type = Text()
+    inherit_cache = True
+    name = "id_text"
+
+
+class time_text(FunctionElement[str]):  # noqa: N801 - a function of SQL
+    """Milliseconds since 1970 as RFC 3339 in UTC."""
+
+    type = Text()
+    inherit_cache = True
+    name = "time_text"
+
+
+_PARTS = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))  # of an id's hexadecimal digits
+
+
+def _one(element: Any, compiler: Any, options: dict[str, Any]) -> str:
+    (clause,) = element.clauses
+    return str(compiler.process(clause, **options))
+
+
+@compiles(id_text)
+def _id_text(element: id_text, compiler: Any, **options: Any) -> str:
+    id_ = _one(element, compiler, options)
+    parts = [f"substr(hex({id_}), {at}, {count})" for at, count in _PARTS]
+    return "lower(" + " || '-' || ".join(parts) + ")"
+
+
+@compiles(id_text, "postgresql")
+def _id_text_postgresql(element: id_text, compiler: Any, **options: Any) -> str:
+    return f"CAST(CAST(encode({_one(element, compiler, options)}, 'hex') AS uuid) AS text)"
+
+
+@compiles(id_text, "mysql")
+def _id_text_mysql(element: id_text, compiler: Any, **options: Any) -> str:
+    id_ = _one(element, compiler, options)
+    parts = ", ".join(f"SUBSTR(HEX({id_}), {at}, {count})" for at, count in _PARTS)
+    return f"CASE WHEN {id_} IS NOT NULL THEN LOWER(CONCAT_WS('-', {parts})) END"
+
+
+@compiles(time_text)
+def _time_text(element: time_text, compiler: Any, **options: Any) -> str:
+    at = _one(element, compiler, options)
+    return f"strftime('%Y-%m-%dT%H:%M:%S', {at} / 1000, 'unixepoch') || printf('.%03dZ', {at} % 1000)"
+
+
+@compiles(time_text, "postgresql")
+def _time_text_postgresql(element: time_text, compiler: Any, **options: Any) -> str:
+    at = _one(element, compiler, options)
+    return f"""to_char(to_timestamp({at} / 1000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
+
+
+@compiles(time_text, "mysql")
+def _time_text_mysql(element: time_text, compiler: Any, **options: Any) -> str:
+    at = _one(element, compiler, options)
+    seconds = f"DATE_ADD('1970-01-01', INTERVAL {at} DIV 1000 SECOND)"
+    return f"CONCAT(DATE_FORMAT({seconds}, '%Y-%m-%dT%H:%i:%s'), '.', LPAD({at} MOD 1000, 3, '0'), 'Z')"

@@ -32,7 +32,7 @@ def code(status: Status) -> Any:
     return literal_column(str(status.value))
 
 
-# A plain task. Parameters: id, action, queue, data, max_attempts, created_at.
+# A plain task. Parameters: id, action, queue, data, max_attempts, created_at, version.
 ADD: Insert = insert(task).values(
     id=bindparam("id_"),
     action=bindparam("action_"),
@@ -42,12 +42,13 @@ ADD: Insert = insert(task).values(
     attempt=literal_column("0"),
     max_attempts=bindparam("max_attempts_"),
     created_at=bindparam("created_at_"),
+    version=bindparam("version_"),
 )
 
 # Any other task. Parameters: all of FULL, in this order.
 FULL = (
     "id", "action", "queue", "data", "status", "max_attempts", "created_at", "rank", "priority",
-    "run_at", "expires_at", "timeout", "key", "fair_key", "limit_key", "tags", "held",
+    "run_at", "expires_at", "timeout", "key", "fair_key", "limit_key", "tags", "held", "version",
 )  # fmt: skip
 ADD_FULL: Insert = insert(task).values(
     attempt=literal_column("0"), **{name: bindparam(f"{name}_") for name in FULL}

@@ -123,8 +123,11 @@ class Store(Generic[S, F]):
     def add(self, message: TaskMessage, queue: str, now: int, waiter: S) -> None:
         """Store a plain task, submitted ``now`` (milliseconds since 1970), with the next commit."""
         self._adding += len(message.body)
-        attempts = message.registered.action.options.max_attempts
-        self._add.append((message.key, message.name, queue, message.body, attempts, now), waiter)
+        registered = message.registered
+        attempts = registered.action.options.max_attempts
+        self._add.append(
+            (message.key, message.name, queue, message.body, attempts, now, registered.version), waiter
+        )
 
     def add_full(self, row: Row, waiter: F) -> None:
         """Store another task with the next commit: a row of :data:`taskmill.tasks.rows.statements.FULL`."""

@@ -150,7 +150,8 @@ async def explain(tasks: TaskService, id_: bytes) -> Why | None:
     this = _This(*row)
     status = Status(this.status)
     if status == Status.RUNNING:
-        return Why(to_text(id_), status.word, [], Running(moment(this.started_at), _on(tasks, this)), None)
+        lost: list[Reason] = [NoAction(this.action)] if tasks.catalog.find(this.action) is None else []
+        return Why(to_text(id_), status.word, lost, Running(moment(this.started_at), _on(tasks, this)), None)
     if status not in (Status.QUEUED, Status.SCHEDULED):
         return Why(to_text(id_), status.word, [], None, None)
     reasons: list[Reason] = list(_obstacles(tasks, this))

@@ -108,7 +108,7 @@ def adapt(action: Action[Any, Any]) -> Callable[[bytes], bytes]:
         id_, attempt, data = call.split(b" ", 2)
         running.set(_task(id_.decode(), int(attempt), data, _speaker.begin()))
         try:
-            return encode_result(action.run(action.decode(data)))
+            return encode_result(action.run(action.decode_stored(data)))
         except BaseException as error:  # `sys.exit` in an action ends its task, not the worker
             return _FAILED + _encode(failure_of(error, action))
         finally:
