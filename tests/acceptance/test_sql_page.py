@@ -78,6 +78,7 @@ def test_rows_are_readable_and_nothing_changes(
         assert ask("SELECT 1; DELETE FROM task").returncode == 1
         count = "SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 900000000"
         slow = f"WITH RECURSIVE c(n) AS ({count}) SELECT max(n) FROM c"
+        slow = "SELECT sleep(20)" if database == "mariadb" else slow  # which counts to a thousand only
         given_up = ask(slow, "--timeout", "300ms")
         assert (given_up.returncode, given_up.stdout) == (1, "")
         assert server.get(f"/tasks/{id_}").json() == task

@@ -18,9 +18,9 @@ def sql_of(statement: Any, rows: list[tuple[Any, ...]]) -> list[tuple[str, list[
 
 
 def test_inserts_have_many_values() -> None:
-    rows = [(b"1", "a", "q", "{}", 3, 5), (b"2", "b", "q", "{}", 3, 6)]
+    rows = [(b"1", "a", "q", "{}", 3, 5, 1), (b"2", "b", "q", "{}", 3, 6, None)]
     ((sql, values),) = sql_of(statements.ADD, rows)
-    assert sql.endswith("VALUES (%s, %s, %s, %s, 0, 0, %s, %s), (%s, %s, %s, %s, 0, 0, %s, %s)")
+    assert sql.endswith("VALUES (%s, %s, %s, %s, 0, 0, %s, %s, %s), (%s, %s, %s, %s, 0, 0, %s, %s, %s)")
     assert values == [*rows[0], *rows[1]]
 
 
@@ -65,9 +65,9 @@ def test_long_rows_and_many_rows_are_divided(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(mysql_batch, "LENGTH", 100)
     monkeypatch.setattr(mysql_batch, "ROWS", 3)
     rows = [
-        (b"%d" % n, "a", "q", "x" * length, 3, 1) for n, length in enumerate([10, 200, 50, 50, 1, 1, 1, 1])
+        (b"%d" % n, "a", "q", "x" * length, 3, 1, 1) for n, length in enumerate([10, 200, 50, 50, 1, 1, 1, 1])
     ]
-    taken = [len(values) // 6 for _, values in sql_of(statements.ADD, rows)]
+    taken = [len(values) // 7 for _, values in sql_of(statements.ADD, rows)]
     assert taken == [1, 1, 1, 3, 2]
 
 

@@ -13,9 +13,10 @@ from taskmill.tasks.rows.schema import attempt, task
 def test_an_insert_takes_its_rows_from_arrays() -> None:
     batch = batch_of(statements.ADD)
     assert batch.sql.replace("\n", "") == (
-        "INSERT INTO task (id, action, queue, data, status, attempt, max_attempts, created_at) "
-        "SELECT rows_.id_, rows_.action_, rows_.queue_, rows_.data_, 0, 0, rows_.max_attempts_, rows_.created_at_ "
-        "FROM unnest(%s, %s, %s, %s, %s, %s) AS rows_(id_, action_, queue_, data_, max_attempts_, created_at_)"
+        "INSERT INTO task (id, action, queue, data, status, attempt, max_attempts, created_at, version) "
+        "SELECT rows_.id_, rows_.action_, rows_.queue_, rows_.data_, 0, 0, rows_.max_attempts_, rows_.created_at_, "
+        "rows_.version_ FROM unnest(%s, %s, %s, %s, %s, %s, %s) "
+        "AS rows_(id_, action_, queue_, data_, max_attempts_, created_at_, version_)"
     )
 
 
