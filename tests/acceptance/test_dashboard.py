@@ -208,7 +208,7 @@ def test_a_long_list_has_few_rows_in_the_document(page: Page, server: Server) ->
     expect(row(page, "number 2999")).to_be_visible()
     assert page.locator("tbody tr").count() < 100
     reached = re.compile("number 0\\b")
-    for _ in range(100):
+    for _ in range(400):
         box.evaluate("box => box.scrollTo(0, box.scrollHeight)")
         if row(page, reached).count() or page.get_by_text("more below").count() == 0:
             break

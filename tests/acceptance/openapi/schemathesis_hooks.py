@@ -37,6 +37,8 @@ def _is_possible(body: Any) -> bool:
         return False
     if body.get("start_by") and (body.get("delay") or body.get("run_at")):
         return False  # it would have to be later than they are
+    if body.get("hold") is not None and (body.get("key") is not None or body.get("start_by") is not None):
+        return False  # others cannot count on a task that may be dropped
     return not jitter or jitter == "1s"  # it must be shorter than the time between two runs
 
 
