@@ -16,6 +16,7 @@ from taskmill.cli import (
     run,
     schedules,
     sql,
+    stats,
     submit,
 )
 from taskmill.cli.root import app, main
@@ -38,5 +39,6 @@ __all__ = [
     "run",
     "schedules",
     "sql",
+    "stats",
     "submit",
 ]

@@ -47,6 +47,8 @@ from taskmill.tasks.rows.store import Store
 from taskmill.tasks.schedules.firing import Tasks
 from taskmill.tasks.schedules.model import Definition
 from taskmill.tasks.schedules.scheduler import Scheduler
+from taskmill.tasks.stats.figures import Figures
+from taskmill.tasks.stats.meter import Meter
 from taskmill.tasks.traffic import Traffic
 from taskmill.tasks.usage.ledger import Ledger
 from taskmill.tasks.view.line import Line
@@ -103,6 +105,7 @@ class TaskService:
             await self.scheduler.prepare(self.declared_schedules)
         await self.cluster.start()
         self.backlog.start()
+        self.figures.start()
         self.traffic.look_again()
 
     async def stop(self) -> None:
@@ -111,6 +114,7 @@ class TaskService:
             return
         await self.cluster.stop_duties()
         await self.backlog.stop()
+        await self.figures.stop()
         await self.intake.stop()
         self.limits.stop()
         for dispatcher in self.dispatchers.values():
@@ -181,6 +185,7 @@ class TaskService:
         tasks = Tasks(catalog, ids, placing, dispatchers, self.intake)
         self.scheduler = Scheduler(database, tasks, cluster.clock)
         self.external = External(database, cluster, traffic, catalog, placing, self.backlog, self.store)
+        self.external.observe = self.figures.meter.ended_outside
         self._join(database, newest, queues)
 
     def _view(self, placing: Placing, own: str) -> None:
@@ -189,6 +194,9 @@ class TaskService:
         self.asking = Asking(self.reader, self.catalog)
         self.many = Many(self.reader, self.listing, self.control)
         self.overview = Overview(self.reader, self.dispatchers, placing, own)
+        meter = Meter(own, placing.ageing_off)
+        self.figures = Figures(self.reader, self.overview, meter, self.nodes.name)
+        self.store.observe = meter.ended
 
     def _queues(self) -> list[Queue]:
         named = [self._context.get(id_, Queue) for id_ in (self._config.queue, *self._config.queues)]

@@ -23,7 +23,7 @@ from taskmill.tasks.external.leases import GIVEN_BACK, Ended, Leased, Leases, Na
 from taskmill.tasks.insist import insist
 from taskmill.tasks.intake.backlog import Backlog
 from taskmill.tasks.intake.placing import Placing
-from taskmill.tasks.lifecycle import ENDED
+from taskmill.tasks.lifecycle import ENDED, Status
 from taskmill.tasks.message import Dispatchable, TaskMessage
 from taskmill.tasks.rows.reader import RUNNING_AT_ONCE
 from taskmill.tasks.rows.store import Store
@@ -70,6 +70,7 @@ class External:
         self._counters: dict[str, Counter] = {}
         self._left: dict[bytes, int] = {}  # of claims made here: how many of their tasks have not ended
         self._writing: set[asyncio.Task[None]] = set()
+        self.observe: Callable[[list[tuple[str, Status]]], None] = lambda _: None  # of ends, by their queues
 
     def open(
         self,
@@ -226,6 +227,7 @@ class External:
     def _ended(self, ended: Sequence[Ended]) -> None:
         """Let go of tasks whose attempt's end is stored."""
         over = [one.named.key for one in ended if one.status in ENDED]
+        self.observe([(one.queue, one.status) for one in ended])
         self._backlog.changed(-len(over))
         self._traffic.waiters.ended(over)
         if self._database.shared:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from taskmill.sql import Lane
 
 W = TypeVar("W")
 Row = tuple[Any, ...]
+
+
+class Rows(Protocol):
+    """Where rows are written: a lane of the writer, or one whose rows name this node as well."""
+
+    def append(self, row: Row, waiter: Any, /) -> None:
+        """Add a row to the next commit; ``waiter`` comes back once it is made, or not."""
 
 
 class Guarded(Generic[W]):

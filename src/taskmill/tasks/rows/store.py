@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import time
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from sqlalchemy import ClauseElement
@@ -20,7 +20,7 @@ from taskmill.tasks.model import TaskError, timestamp
 from taskmill.tasks.notes.notes import Notes
 from taskmill.tasks.rows import statements, steps
 from taskmill.tasks.rows.due import Due, queue_due
-from taskmill.tasks.rows.guarding import Guarded
+from taskmill.tasks.rows.guarding import Guarded, Rows
 
 logger = logging.getLogger(__name__)
 S = TypeVar("S")
@@ -28,20 +28,15 @@ F = TypeVar("F")
 
 Row = tuple[Any, ...]
 Tell = Callable[[list[Row], list[Any]], None]
+Ended = Callable[[list[TaskMessage]], None]
+Outcome = Literal["completed", "failed", "retried"]  # of an attempt
 _RUN_AT = 4  # the place of `run_at` among the parameters of RETRY
 ADDING_LIMIT = 2**26  # bytes of data that may wait for a commit
 RETRY_PAUSE = 0.5  # seconds before a result that could not be stored is tried again
 
 
-def _nobody(_rows: list[Row], _waiters: list[Any]) -> None:
+def _nobody(*_: Any) -> None:
     """Tell nobody."""
-
-
-class Rows(Protocol):
-    """Where rows are written: a lane of the writer, or one whose rows name this node as well."""
-
-    def append(self, row: Row, waiter: Any, /) -> None:
-        """Add a row to the next commit; ``waiter`` comes back once it is made, or not."""
 
 
 class Store(Generic[S, F]):
@@ -59,9 +54,9 @@ class Store(Generic[S, F]):
         database: Database,
         added: Callable[[list[Row], list[S], Exception | None], None],
         added_full: Callable[[list[Row], list[F], Exception | None], None],
-        ended: Callable[[list[TaskMessage]], None],
+        ended: Ended,
         scheduled: Callable[[int], None],
-        put_off: Callable[[list[TaskMessage]], None] | None = None,
+        put_off: Ended | None = None,
         node: Callable[[], bytes] | None = None,
     ) -> None:
         self.database = database
@@ -69,6 +64,9 @@ class Store(Generic[S, F]):
         self.dead_letters: DeadLetters | None = None  # where failed tasks are published, if anywhere
         self._scheduled = scheduled
         self._put_off = put_off or ended
+        self.observe: Callable[[Outcome, list[Row], list[TaskMessage]], None] = (
+            _nobody  # of ends, once a commit
+        )
         writer = database.writer
         self._limit = writer.limit
         self._adding = 0  # bytes of data that wait for a commit
@@ -91,8 +89,8 @@ class Store(Generic[S, F]):
         self._record: Rows = self._end(self._steps.record)
         self._forget: Rows = self._end(steps.FORGET, guarded=False)
         self._retry: Rows = self._end(self._steps.retry, self._retried)
-        self._fail: Rows = self._end(self._steps.fail, lambda _, messages: ended(messages))
-        self._complete: Rows = self._end(self._steps.complete, lambda _, messages: ended(messages))
+        self._fail: Rows = self._end(self._steps.fail, partial(self._over, "failed", ended))
+        self._complete: Rows = self._end(self._steps.complete, partial(self._over, "completed", ended))
 
     def _own(self, lane: Lane[Any], before: int | None = None) -> Rows:
         """Have a lane's rows name this node, where there are several."""
@@ -263,7 +261,12 @@ class Store(Generic[S, F]):
         if error is not None:
             logger.warning("%d interrupted attempts count as attempts: %s", len(waiters), error)
 
+    def _over(self, outcome: Outcome, ended: Ended, rows: list[Row], messages: list[TaskMessage]) -> None:
+        self.observe(outcome, rows, messages)
+        ended(messages)
+
     def _retried(self, rows: list[Row], messages: list[TaskMessage]) -> None:
+        self.observe("retried", rows, messages)
         self._put_off(messages)
         self._scheduled(min(row[_RUN_AT] for row in rows))
 

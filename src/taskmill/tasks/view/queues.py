@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from time import monotonic, time
+from time import time
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,9 +17,8 @@ from taskmill.tasks.rows.portable import first_id
 from taskmill.tasks.rows.reader import Reader
 from taskmill.tasks.rows.schema import pause, task
 from taskmill.tasks.rows.statements import code
+from taskmill.tasks.view.kept import Kept
 
-REST = 10  # a count is kept for so many times the time that it took,
-FRESH = 0.2  # and so many seconds at least
 LOOKED_AT = 10_000  # of the oldest queued tasks, to find a plain one
 
 _QUEUED = task.c.status == code(Status.QUEUED)
@@ -105,12 +103,11 @@ class Overview:
         self._dispatchers = dispatchers
         self._placing = placing
         self._own = own  # the queue of plain tasks
-        self._counting: asyncio.Task[_Counts] | None = None
-        self._stale_at = 0.0
+        self._counts = Kept(self._count)
 
     async def states(self) -> list[QueueState]:
         """Return the state of every queue, in the order of their names."""
-        counts = await self._counts()
+        counts = await self._counts.get()
         pauses = {queue: Pause(timestamp(at), by) for queue, at, by in await self._reader.read(_PAUSES, {})}
         now = int(time() * 1000)
         return [
@@ -126,13 +123,7 @@ class Overview:
             for name, dispatcher in sorted(self._dispatchers.items())
         ]
 
-    async def _counts(self) -> _Counts:
-        if self._counting is None or (self._counting.done() and monotonic() >= self._stale_at):
-            self._counting = asyncio.create_task(self._count())
-        return await asyncio.shield(self._counting)
-
     async def _count(self) -> _Counts:
-        began = monotonic()
         at = int(time() * 1000)
         ranked = {name: (await self._reader.read(_RANKED, {"queue_": name}))[0] for name in self._dispatchers}
         ((in_all,),) = await self._reader.read(_QUEUED_IN_ALL, {})
@@ -145,8 +136,6 @@ class Overview:
         since = {name: since for name, id_ in oldest.items() if (since := await self._since(id_)) is not None}
         scheduled = dict(await self._reader.read(_SCHEDULED, {}))
         running = dict(await self._reader.read(_RUNNING, {}))
-        now = monotonic()
-        self._stale_at = now + max(FRESH, REST * (now - began))
         return _Counts(queued, scheduled, running, since, at)
 
     async def _since(self, id_: bytes) -> int | None:
