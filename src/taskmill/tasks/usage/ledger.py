@@ -162,21 +162,25 @@ class Ledger:
             count, values = sharing.keys(part)
             rows = {bytes(row[0]): row[1:] for row in await self._reader.read(statements.ends(count), values)}
             over = [key for key in part if key not in rows or rows[key][0] in _ENDED]
-            if not over:
-                continue
-            count, values = sharing.keys(over)
-            spent = {
-                bytes(key): int(ran) for key, ran in await self._reader.read(statements.spent(count), values)
-            }
+            again = [key for key in over if key not in rows or (rows[key][0], rows[key][3]) != _AT_ONCE]
+            spent = await self._spent(again) if again else {}
             for key in over:
-                found[key] = _spent(rows.get(key), spent.get(key, 0))
+                found[key] = _came_to(rows.get(key), spent.get(key, 0))
         return found
+
+    async def _spent(self, keys: Sequence[bytes]) -> dict[bytes, int]:
+        """Return for how many milliseconds the failed attempts of tasks ran."""
+        count, values = sharing.keys(keys)
+        return {bytes(key): int(ran) for key, ran in await self._reader.read(statements.spent(count), values)}
 
 
 _ENDED = frozenset(status.value for status in ENDED)
 
 
-def _spent(row: tuple[int, int | None, int | None] | None, failed: int) -> Spent:
+_AT_ONCE = (Status.COMPLETED.value, 1)  # by the first attempt: none has failed
+
+
+def _came_to(row: tuple[int, int | None, int | None, int] | None, failed: int) -> Spent:
     if row is None:
         return Spent(None, failed)
     status, started, finished = Status(row[0]), row[1], row[2]

@@ -68,8 +68,8 @@ OF_ONE: Select[Any] = _DAYS.where(usage_day.c.caller == bindparam("caller_"))
 
 @cache
 def ends(count: int) -> Select[Any]:
-    """Where tasks are in their lives, and when they began and ended. Parameters: keys."""
-    return select(task.c.id, task.c.status, task.c.started_at, task.c.finished_at).where(
+    """Where tasks are in their lives, when the last attempt began and ended, and its number. Parameters: keys."""
+    return select(task.c.id, task.c.status, task.c.started_at, task.c.finished_at, task.c.attempt).where(
         task.c.id.in_([bindparam(f"key{number}_", LargeBinary) for number in range(count)])
     )
 
