@@ -19,7 +19,7 @@ TABLE = {
     "submit or work": "POST /tasks/{id}/release",
     "observe": "GET /tasks, GET /tasks/{id}, GET /tasks/{id}/why, GET /queues, GET /queues/{name}, GET /actions, "
     "GET /nodes, GET /stats, GET /move, GET /usage, GET /openapi.json",
-    "read": "GET /schedules, GET /schedules/{name}",
+    "read": "GET /tasks/{id}/capsule, GET /schedules, GET /schedules/{name}",
     "work": "POST /queues/{name}/claim, POST /tasks/{id}/heartbeat, POST /tasks/{id}/complete, POST /tasks/{id}/fail, "
     "POST /tasks/heartbeat, POST /tasks/complete, POST /tasks/fail, POST /tasks/release",
     "admin": "POST /tasks/cancel, POST /tasks/retry, POST /tasks/prune, PUT /schedules/{name}, "
