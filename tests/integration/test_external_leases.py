@@ -182,7 +182,8 @@ def test_what_is_said_of_no_task_or_by_no_lease(server: Server, worker: Worker, 
     assert worker.say(what, {**nobody, "id": "no-id"}, **fields) == 404
     task = claimed(server, worker)
     assert worker.say(what, {**task, "lease": "nonsense"}, **fields) == 409
-    assert worker.post(f"/tasks/{task['id']}/{what}", fields)[0] == 400
+    # To release without a lease is what clients do with a task that they hold; here there is nothing to let go.
+    assert worker.post(f"/tasks/{task['id']}/{what}", fields)[0] == (200 if what == "release" else 400)
     assert worker.say("complete", task) == 200
 
 
