@@ -43,7 +43,8 @@ def invoice(customer: Literal["ada", "bob"], day: date | None = None) -> str:
 def odd(line: Line, /) -> str:
     return line.article
 """
-NOT_ASKED = ["begin_move"]  # the settings leave it out: it would move the tasks of the server that is asked
+# The settings leave these out: what would move the tasks of the server that is asked, and answers that do not end.
+NOT_ASKED = ["begin_move", "watch_task", "watch_tasks"]
 
 
 def run(server: Server, directory: Path, examples: int, phases: str, *options: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from taskmill.http.query import parse_open_query, parse_query
 from taskmill.http.router import HttpRouter
 from taskmill.http.routing import caller_of
 from taskmill.http.service import HttpService
+from taskmill.http.streaming import Stream, streaming
 
 __all__ = [
     "JSON",
@@ -28,6 +29,7 @@ __all__ = [
     "Operation",
     "Schemas",
     "Served",
+    "Stream",
     "answer_openapi",
     "caller_of",
     "describe_server",
@@ -40,5 +42,6 @@ __all__ = [
     "parse_query",
     "problem",
     "scope_of",
+    "streaming",
     "types_of",
 ]

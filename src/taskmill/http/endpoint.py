@@ -12,6 +12,7 @@ from taskmill.http.exchange import is_direct
 from taskmill.http.operation import operation_of
 from taskmill.http.router import HttpRouter
 from taskmill.http.routing import Route, from_direct, from_function
+from taskmill.http.streaming import is_streaming
 from taskmill.registry import Entry, EntryConfig, reference
 from taskmill.supervisor import Context
 from taskmill.units import Size
@@ -82,8 +83,10 @@ class HttpEndpoint:
             handler, direct = from_direct(function.call), function.call
         else:
             handler, direct = from_function(function.invoke), None
+        streams = is_streaming(function.call)
         said = operation_of(function.call)
         route = Route(config.method, config.path, handler, direct, config.max_body, self.id, function.call)
+        route = route._replace(streams=streams)
         if said is not None:
             route = route._replace(scope=said.scope, for_limited=said.for_limited)
         router.route(route if config.scope is None else route._replace(scope=config.scope))

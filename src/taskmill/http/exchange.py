@@ -15,6 +15,7 @@ from taskmill.http.problem import MEDIA_TYPE, FieldError, problem
 
 if TYPE_CHECKING:
     from taskmill.http.auth.caller import Caller
+    from taskmill.http.streaming import Stream
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,6 +65,10 @@ class Exchange:
     def hold(self, gone: Callable[[], None] | None) -> None:
         """Hold the answer back, and forget the request; ``gone()`` is called if the client goes. None: no longer."""
         raise NotImplementedError
+
+    def stream(self, _media_type: bytes, _headers: bytes = b"") -> Stream | None:
+        """Begin an answer that is written bit by bit; None where the client has gone, or this way has no streams."""
+        return None
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of a header (name in lower case), or None."""

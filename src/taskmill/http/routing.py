@@ -25,7 +25,8 @@ class Route(NamedTuple):
     ``direct`` is the short way to the same handler, where it has one; ``max_body`` is the longest body in bytes, 0 for
     any, None for what the server takes. ``id`` and ``function`` are the endpoint's, for those
     who describe it. ``scope`` is what a caller must have where callers are told apart, which ``guarded`` says;
-    ``for_limited`` that it heeds which queues and actions one is limited to.
+    ``for_limited`` that it heeds which queues and actions one is limited to. ``streams`` says that its direct handler
+    answers with a stream.
     """
 
     method: str
@@ -38,11 +39,12 @@ class Route(NamedTuple):
     scope: Needed = "admin"
     for_limited: bool = False
     guarded: bool = False
+    streams: bool = False
 
     @property
     def parameters(self) -> bool:
-        """Whether the path has any."""
-        return "{" in self.path
+        """Whether its direct handler gets any, of the path or as a query."""
+        return "{" in self.path or self.streams
 
 
 class MethodTable:

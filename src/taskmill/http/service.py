@@ -24,6 +24,7 @@ from taskmill.http.heads import Heads
 from taskmill.http.listening import descriptors, listen
 from taskmill.http.operation import Served
 from taskmill.http.routing import MethodTable, Route
+from taskmill.http.streaming import StreamPaths
 from taskmill.http.tls import Tls, TlsFiles
 from taskmill.registry import Entry, EntryConfig, Mistake
 from taskmill.supervisor import Context, SupervisorError
@@ -96,6 +97,7 @@ class HttpService:
         self.max_connections = config.limits.connections
         self.direct: dict[tuple[bytes, bytes], Callable[[Exchange], None]] = {}
         self._direct_at: dict[tuple[bytes, bytes], tuple[str, Callable[[Exchange], None]]] = {}
+        self._streams = StreamPaths()
         self.heads = Heads()
         self._body_limits: dict[tuple[bytes, bytes], float] = {}
         self.date = b""  # as a header value; this and the next are kept fresh by the sweep
@@ -136,7 +138,9 @@ class HttpService:
         if not route.guarded and route.scope != "public":
             self._unguarded.append(route.path)
         place = route.method.encode(), route.path.encode()
-        if route.direct is not None and "{" not in route.path:
+        if route.direct is not None and route.streams:
+            self._streams.add(place[0], route.path, route.direct)
+        elif route.direct is not None and "{" not in route.path:
             self.direct[place] = route.direct
         elif route.direct is not None and (parameter := LAST_PARAMETER.fullmatch(route.path)):
             self._direct_at[place[0], parameter[1].encode()] = parameter[2], route.direct
@@ -144,11 +148,13 @@ class HttpService:
             self._body_limits[place] = route.max_body or math.inf
 
     def direct_at(self, method: bytes, url: bytes) -> Callable[[Exchange], None] | None:
-        """Return what answers a url directly whose last part is a parameter; None where that is not so, or unclear."""
+        """Return what answers a url directly that has a parameter, or is a stream; None where it is neither."""
         path, _, query = url.partition(b"?")
         parent, slash, last = path.rpartition(b"/")
         found = self._direct_at.get((method, parent + slash))
-        if found is None or not last or b"%" in path or not path.isascii() or path.decode() in self._paths:
+        if found is None:
+            return self._streams.find(method, path, query)
+        if not last or b"%" in path or not path.isascii() or path.decode() in self._paths:
             return None
         name, handler = found
         text = last.decode()

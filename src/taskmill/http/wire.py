@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from taskmill.http.exchange import JSON, Exchange
+from taskmill.http.streaming import Stream
 
 if TYPE_CHECKING:
     from taskmill.http.connection import Connection
@@ -22,6 +23,8 @@ _STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in
 
 def response(status: int, date: bytes, media_type: bytes, body: bytes, headers: bytes = b"") -> bytes:
     """Return a whole HTTP/1.1 answer. ``headers`` are whole lines, whose values never come from a client."""
+    if status == 204:
+        return b"%bdate: %b\r\n%b\r\n" % (_STATUS_LINES[status], date, headers)
     return b"%bdate: %b\r\ncontent-type: %b\r\ncontent-length: %d\r\n%b\r\n%b" % (
         _STATUS_LINES[status], date, media_type, len(body), headers, body,
     )  # fmt: skip
@@ -88,6 +91,18 @@ class ConnectionExchange(Exchange):
             connection.headers = []
         self.headers, self.body = [], b""
         connection.gone = gone
+
+    def stream(self, media_type: bytes, headers: bytes = b"") -> Stream | None:
+        """Begin an answer that ends with the connection."""
+        connection = self.connection
+        if self.disconnected or connection.transport.is_closing():
+            return None
+        date = connection.service.date
+        return Stream(
+            self,
+            b"%bdate: %b\r\ncontent-type: %b\r\n%bconnection: close\r\n\r\n"
+            % (_STATUS_LINES[200], date, media_type, headers),
+        )
 
     def handle(self) -> None:
         """Have the handler answer, now or later. Its mistakes are the server's, not the client's."""

@@ -32,6 +32,8 @@ from taskmill.tasks.dispatch.alarm import Alarm
 from taskmill.tasks.dispatch.dispatcher import Dispatcher
 from taskmill.tasks.dispatch.limits import Limits
 from taskmill.tasks.dispatch.strays import Strays
+from taskmill.tasks.events.journal import Journal
+from taskmill.tasks.events.streams import Streams
 from taskmill.tasks.external.declared import DeclaredAction
 from taskmill.tasks.external.external import External
 from taskmill.tasks.finding.asking import Asking
@@ -123,6 +125,7 @@ class TaskService:
         await self.store.notes.stop()
         self.traffic.stop()
         await self.waiters.stop()
+        await self.streams.stop()
         await self.cluster.stop()
         self._watchdog.stop()
         self.external.stop()
@@ -231,6 +234,9 @@ class TaskService:
         self.retention = Retention(database, config.keep, config.max_size, config.tombstones)
         self.waiters = Waiters.of(database, cluster.is_alone, self.retention.was_pruned)
         traffic.waiters = self.intake.waiters = self.waiters
+        feed = self.bulk.feed = self.store.feed
+        journal = Journal(database, feed, cluster.is_alone, lambda: self.nodes.id, cluster.now)
+        self.streams = Streams(database, feed, journal, self.retention.was_pruned)
         ways, dispatchers, backlog = cluster.ways, self.dispatchers, self.backlog
         turnover = Turnover(
             self.reader, traffic, dispatchers, ways, self.worker, self._alarm, self.limits, backlog

@@ -111,8 +111,13 @@ class Traffic:
             logger.error("%d tasks wait: this application has no queue %r", len(rows), name)
         await self._alarm.start()
 
+    def changed(self, keys: Sequence[bytes]) -> None:
+        """Hear that the rows of tasks have changed: those who watch them want to know."""
+        self._store.feed.noted(keys)
+
     def due(self, rows: Sequence[Dispatchable]) -> None:
         """Dispatch tasks that have just been queued by their rows."""
+        self.changed([row[0] for row in rows])
         ready: dict[str, list[TaskMessage]] = {}
         strays = [row for row in rows if self._strays.limit_of(row) is not None]
         if strays:
@@ -154,6 +159,7 @@ class Traffic:
     def redriven(self, rows: Sequence[Dispatchable]) -> None:
         """Dispatch tasks that had ended and are to run again; first the life that was cancelled lets go of them."""
         self._backlog.changed(len(rows))
+        self.changed([row[0] for row in rows])
         if rows and self.ways:
             self._store.database.signals.send(topics.QUEUED)
         fresh = []
@@ -172,6 +178,8 @@ class Traffic:
 
     def ended(self, messages: list[TaskMessage]) -> None:
         """Let go of messages whose attempt's end is stored."""
+        if self._store.feed.on:
+            self._store.feed.tell([message.key for message in messages])
         plain = len(messages)
         for message in messages:
             message.ack()
@@ -200,6 +208,7 @@ class Traffic:
 
     def expired(self, keys: Sequence[bytes]) -> None:
         """Keep tasks that have expired as rows from being started."""
+        self.changed(keys)
         self._backlog.changed(-len(keys))
         for key in keys:
             self._reader.changes.note(key)
@@ -217,6 +226,7 @@ class Traffic:
                 continue  # no message was made of it
             self.drop(queue, key, rank is not None)
         keys = [one.key for one in cancelled]
+        self.changed(keys)
         self._worker.cancel(keys)
         self.waiters.ended(keys)
 

@@ -18,6 +18,7 @@ from taskmill.http.middleware.rights import judge
 from taskmill.http.mistakes import answered
 from taskmill.http.problem import MEDIA_TYPE, problem
 from taskmill.http.routing import ASGIHandler, Route
+from taskmill.http.streaming import Stream
 
 logger = logging.getLogger(__name__)
 
@@ -143,6 +144,11 @@ class Met(Exchange):
         if incoming.extra:
             headers += b"".join([b"%b: %b\r\n" % pair for pair in incoming.extra])
         self._exchange.reply(status, body, media_type, headers)
+
+    def stream(self, media_type: bytes, headers: bytes = b"") -> Stream | None:
+        """Begin an answer that is written bit by bit, with what middleware adds to its head."""
+        extra = b"".join([b"%b: %b\r\n" % pair for pair in self._incoming.extra])
+        return self._exchange.stream(media_type, headers + extra)
 
     def refuse_by(self, refusal: Refusal) -> None:
         """Answer with a refusal."""

@@ -10,6 +10,7 @@ from taskmill.http import Caller
 from taskmill.sql import Transaction
 from taskmill.tasks.actions.catalog import Catalog
 from taskmill.tasks.bulk.batch import Batch, Wanted, read
+from taskmill.tasks.events.feed import Feed
 from taskmill.tasks.finding import statements as finding
 from taskmill.tasks.ids import IdSource, to_text
 from taskmill.tasks.intake import once
@@ -34,6 +35,7 @@ class Bulk:
         self._placing = placing
         self._queue = queue
         self._intake = intake
+        self.feed = Feed()  # hears which tasks are new
         self._caller: Caller | None = None
         self._ledger: Ledger | None = None
 
@@ -126,6 +128,7 @@ class Bulk:
             def then() -> None:
                 stored(batch.ids[-1], len(plain))
                 self._intake.stored(full)
+                self.feed.noted(batch.ids)
 
             await database.writer.store(groups, then)
 
@@ -163,6 +166,7 @@ class Bulk:
         with self._intake.bundle(batch.ids[0]) as stored:
             answers = await self._intake.submit_together(news, call)
             stored(batch.ids[-1], len(plain))
+            self.feed.noted(batch.ids)
         for (place, _, _), answer in zip(batch.looking, answers[len(full) :], strict=True):
             if answer is not None:
                 batch.ids[place] = answer.id

@@ -19,4 +19,8 @@ AWAITED: Final = (
     "awaited"  # a node where somebody waits for tasks to end -> all tell when theirs do, for some seconds
 )
 ENDED: Final = "ended"  # a node whose tasks have ended, where that was asked -> those who asked look
+WATCHED: Final = (
+    "watched"  # a node with streams of events -> the others tell what happens there, for some seconds
+)
+HAPPENED: Final = "happened"  # a node that has told it -> those with streams read that
 LEADER: Final = "leader"  # a leader that leaves -> all others try to lead

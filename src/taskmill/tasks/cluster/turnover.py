@@ -50,6 +50,7 @@ class Turnover:
 
     def returned(self, rows: Sequence[Dispatchable]) -> None:
         """Hand out anew what a dead node had. Any of it may be what killed the node."""
+        self._traffic.changed([row[0] for row in rows])
         for row in rows:
             queue = row[5]
             registered = self._traffic.find(row[1], queue)
@@ -66,6 +67,7 @@ class Turnover:
 
     def lost(self, keys: Sequence[bytes]) -> None:
         """Let go of tasks that have failed with the node that had them."""
+        self._traffic.changed(keys)
         self._backlog.changed(-len(keys))
         for key in keys:
             self._reader.changes.note(key)

@@ -201,6 +201,7 @@ class External:
 
     def _taken(self, tasks: Sequence[TaskMessage], leased: Sequence[Leased]) -> None:
         """Keep count of what is leased, and let go of what was not to be had: it was cancelled, say."""
+        self._traffic.changed([one.message.key for one in leased])
         for one in leased:
             self._left[one.lease] = self._left.get(one.lease, 0) + 1
             if self._database.shared:
@@ -226,6 +227,7 @@ class External:
 
     def _ended(self, ended: Sequence[Ended]) -> None:
         """Let go of tasks whose attempt's end is stored."""
+        self._traffic.changed([one.named.key for one in ended])
         over = [one.named.key for one in ended if one.status in ENDED]
         self.observe([(one.queue, one.status) for one in ended])
         self._backlog.changed(-len(over))

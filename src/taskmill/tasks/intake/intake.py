@@ -132,6 +132,8 @@ class Intake:
 
     def stored(self, tasks: list[NewTask]) -> None:
         """Dispatch or schedule tasks whose rows are stored."""
+        if self._store.feed.on:
+            self._store.feed.tell([new.message.key for new in tasks])
         self._backlog.changed(len(tasks))
         queued: dict[str, list[TaskMessage]] = {}
         for new in tasks:

@@ -35,9 +35,14 @@ class Notes:
     where the database has several. ``written`` hears of tasks that have new notes.
     """
 
-    def __init__(self, database: Database, node: Callable[[], bytes] | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        node: Callable[[], bytes] | None,
+        written: Callable[[Sequence[bytes]], None],
+    ) -> None:
         self.pending: dict[TaskMessage, Said] = {}
-        self.written: Callable[[Sequence[bytes]], None] = lambda _: None
+        self._written = written
         self.trimming = Trimming(database)
         self._database = database
         statement = (steps.OWN if node is None else steps.SHARED).note
@@ -78,7 +83,7 @@ class Notes:
         """Hear that such a transaction is committed."""
         if keys:
             self.trimming.soon(keys)
-            self.written(keys)
+            self._written(keys)
 
     def number(self) -> int:
         """Return the number of a new note: greater than all before."""

@@ -15,6 +15,7 @@ from sqlalchemy import ClauseElement
 from taskmill.sql import Database, DatabaseUnavailable, Lane, Transaction
 from taskmill.tasks.actions.failure import Failure
 from taskmill.tasks.control.dead_letter import DeadLetters
+from taskmill.tasks.events.feed import Feed
 from taskmill.tasks.message import Dispatchable, TaskMessage
 from taskmill.tasks.model import TaskError, timestamp
 from taskmill.tasks.notes.notes import Notes
@@ -80,12 +81,13 @@ class Store(Generic[S, F]):
         self._add: Lane[S] = lane(statements.ADD, partial(self._add_stored, added))
         self._add_full: Lane[F] = lane(statements.ADD_FULL, partial(self._add_stored, added_full))
         self.node = node
+        self.feed = Feed()  # hears which tasks have changed
         self._ends: list[Lane[Any]] = []
         self._refused = 0
         self._steps = steps.OWN if node is None else steps.SHARED
         self._start = self._own(lane(self._steps.start, self._start_stored), before=2)
         self._release = self._own(lane(self._steps.release, self._release_stored))
-        self.notes = Notes(database, node)
+        self.notes = Notes(database, node, self.feed.noted)
         self._record: Rows = self._end(self._steps.record)
         self._forget: Rows = self._end(steps.FORGET, guarded=False)
         self._retry: Rows = self._end(self._steps.retry, self._retried)
@@ -154,7 +156,7 @@ class Store(Generic[S, F]):
             ((data,),) = transaction.fetch(statements.DATA, id_=message.key)
             return str(data)
 
-        return await self.database.write(call)
+        return await self.database.write(call, lambda _: self.feed.noted([message.key]))
 
     def release(self, message: TaskMessage) -> None:
         """Take an attempt back: a shutdown broke it off."""
@@ -252,8 +254,12 @@ class Store(Generic[S, F]):
     ) -> None:
         self._adding -= sum([len(row[3]) for row in rows])
         tell(rows, waiters, error)
+        if self.feed.on and error is None:
+            self.feed.tell([row[0] for row in rows])
 
-    def _start_stored(self, _: list[Row], waiters: list[None], error: Exception | None) -> None:
+    def _start_stored(self, rows: list[Row], waiters: list[None], error: Exception | None) -> None:
+        if self.feed.on:
+            self.feed.tell([row[2] for row in rows])
         if error is not None and not self._failing:
             logger.warning("%d attempts that run are not shown as running: %s", len(waiters), error)
 

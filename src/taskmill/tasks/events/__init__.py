@@ -1,0 +1,1 @@
+"""Events: what happens to tasks, told to those who watch, as it happens."""
