@@ -24,7 +24,7 @@ Kind = Literal["status", "progress", "log"]
 class Place(NamedTuple):
     """Up to where a task has been seen: its attempt and status, the number of a note, and the place in that."""
 
-    attempt: int = -1
+    attempt: int = 0
     status: str = ""
     number: int = 0
     line: int = 0
