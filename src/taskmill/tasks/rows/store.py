@@ -160,8 +160,7 @@ class Store(Generic[S, F]):
 
     def release(self, message: TaskMessage) -> None:
         """Take an attempt back: a shutdown broke it off."""
-        if self.notes.pending:
-            self.notes.last(message)
+        self.notes.last(message)
         self._release.append((message.key, message.attempt), None)
 
     def complete(self, message: TaskMessage, result: bytes, at: float | None = None) -> None:
@@ -174,8 +173,7 @@ class Store(Generic[S, F]):
 
     def fail(self, message: TaskMessage, failure: Failure, attempt: int | None = None) -> None:
         """Store a task's failure with the next commit, in its ``attempt`` if that is not the one under way."""
-        if self.notes.pending:
-            self.notes.last(message)
+        self.notes.last(message)
         now = int(time() * 1000)
         number = attempt or message.attempt
         error = self._record_failure(message, number, failure, now)
@@ -185,8 +183,7 @@ class Store(Generic[S, F]):
 
     def retry(self, message: TaskMessage, failure: Failure, run_at: int, rank: int) -> None:
         """Store that an attempt has failed, and that another one begins at ``run_at``."""
-        if self.notes.pending:
-            self.notes.last(message)
+        self.notes.last(message)
         now = int(time() * 1000)
         error = self._record_failure(message, message.attempt, failure, now) if failure.counts else None
         counted = message.attempt if failure.counts else message.attempts
@@ -258,8 +255,7 @@ class Store(Generic[S, F]):
             self.feed.tell([row[0] for row in rows])
 
     def _start_stored(self, rows: list[Row], waiters: list[None], error: Exception | None) -> None:
-        if self.feed.on:
-            self.feed.tell([row[2] for row in rows])
+        self.feed.noted([row[2] for row in rows])
         if error is not None and not self._failing:
             logger.warning("%d attempts that run are not shown as running: %s", len(waiters), error)
 
