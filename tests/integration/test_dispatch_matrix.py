@@ -223,16 +223,19 @@ def test_a_delay_is_kept(system: System) -> None:
 
 
 def test_the_urgent_goes_before_what_waits(system: System) -> None:
-    assert overtakes(system, {}, {"priority": 9}) < 80
+    assert overtakes(system, {}, {"priority": 9}) < 160
 
 
 def test_tenants_take_turns(system: System) -> None:
-    assert overtakes(system, {"fair_key": "greedy"}, {"fair_key": "modest"}) < 80
+    assert overtakes(system, {"fair_key": "greedy"}, {"fair_key": "modest"}) < 160
 
 
 def overtakes(system: System, many: dict[str, Any], few: dict[str, Any]) -> int:
-    """Submit 100 tasks, then five others; return how many had run before the last of those."""
-    slow: list[Wanted] = [("takes", {"seconds": 0.05, "word": f"many-{n}"}, many) for n in range(100)]
+    """Submit 200 tasks, then five others; return how many had run before the last of those.
+
+    An engine may hold a second's worth of them by then, at the pace of whatever ran before.
+    """
+    slow: list[Wanted] = [("takes", {"seconds": 0.03, "word": f"many-{n}"}, many) for n in range(200)]
     ids = system.submit_all(slow)
     ids += [system.submit("takes", {"seconds": 0.0, "word": f"few-{n}"}, **few) for n in range(5)]
     system.outputs(ids)
