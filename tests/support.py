@@ -85,7 +85,8 @@ class Server:
         )
         try:
             with urllib.request.urlopen(request, timeout=timeout) as answer:
-                return Answer(answer.status, dict(answer.headers), answer.read())
+                endless = answer.headers["Content-Type"] == "text/event-stream"
+                return Answer(answer.status, dict(answer.headers), b"" if endless else answer.read())
         except urllib.error.HTTPError as error:
             with error:
                 return Answer(error.code, dict(error.headers), error.read())
