@@ -64,6 +64,9 @@ class Task(msgspec.Struct, kw_only=True):
     held_until: str | None = None
     attempts: list[Attempt] = []
     steps: list[StepTaken] = []
+    after: list[str] = []
+    batch: str | None = None
+    name: str | None = None
 
     @property
     def ended(self) -> bool:

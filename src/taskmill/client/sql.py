@@ -168,6 +168,9 @@ class _Task(NamedTuple):
             "tags_": msgspec.json.encode(list(wanted.tags)).decode() if wanted.tags else None,
             "held_": None,
             "version_": None,
+            "after_": None,
+            "batch_": None,
+            "name_": None,
         }
 
 

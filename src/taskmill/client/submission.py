@@ -22,7 +22,9 @@ class SubmitOptions(TypedDict, total=False):
     ``delay`` or ``run_at`` is when it may begin, ``key`` makes waiting tasks with the same one the same task,
     ``timeout`` is how long an attempt may take, ``expires_in`` fails it if it has not begun by then, and
     ``start_by`` has it refused at once where it is not likely to begin by then. With ``hold`` it is only stored: it
-    runs once it is released, and is cancelled where that does not come within so long. A submission that is sent again
+    runs once it is released, and is cancelled where that does not come within so long. ``after`` are the ids of tasks
+    that must have completed before it begins; where one of them has failed it fails, too, unless ``on_failure`` is
+    "run". A submission that is sent again
     with its ``idempotency_key`` is the same task; without one the client makes one up for each submission.
     """
 
@@ -38,6 +40,8 @@ class SubmitOptions(TypedDict, total=False):
     expires_in: Duration
     start_by: Duration
     hold: Duration
+    after: Iterable[str]
+    on_failure: str
     idempotency_key: str
 
 
@@ -76,8 +80,9 @@ class Submission(Generic[T]):
         if unknown := given.keys() - SubmitOptions.__annotations__.keys():
             known = ", ".join(SubmitOptions.__annotations__)
             raise TypeError(f"no option of a task is called `{min(unknown)}`; there are {known}")
-        if "tags" in given:
-            given["tags"] = _tags(given["tags"])
+        for name in ("tags", "after"):
+            if name in given:
+                given[name] = _several(name, given[name])
         if isinstance(at := given.get("run_at"), datetime):
             given["run_at"] = _moment(at)
         for name in _DURATIONS:
@@ -98,10 +103,10 @@ def seconds(name: str, duration: Duration) -> float:
         raise ValueError(f"`{name}`: {error}") from None
 
 
-def _tags(tags: object) -> list[str]:
-    if isinstance(tags, str):
-        raise TypeError(f"`tags` are several: write tags=[{tags!r}]")
-    return list(tags)  # type: ignore[call-overload,no-any-return]
+def _several(name: str, values: object) -> list[str]:
+    if isinstance(values, str):
+        raise TypeError(f"`{name}` are several: write {name}=[{values!r}]")
+    return list(values)  # type: ignore[call-overload,no-any-return]
 
 
 def _moment(at: datetime) -> datetime:

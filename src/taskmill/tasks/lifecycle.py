@@ -15,7 +15,7 @@ class Status(IntEnum):
     """Where a task is in its life; the numbers are stored."""
 
     QUEUED = 0  # may start as soon as there is a place
-    SCHEDULED = 1  # waits for its `run_at`: a first time, or a retry
+    SCHEDULED = 1  # waits for its `run_at`, a first time or a retry, or for other tasks to end
     RUNNING = 2
     COMPLETED = 3
     FAILED = 4  # no attempt is left, or the error must not be retried
@@ -47,7 +47,9 @@ STEPS: Final[Mapping[str, Step]] = {
     "submit": Step((), _Q, "client"),
     "delay": Step((), _S, "client"),
     "hold": Step((), _S, "client"),
+    "follow": Step((), _S, "client"),
     "due": Step((_S,), _Q, "clock"),
+    "ready": Step((_S,), _Q, "tasks"),
     "start": Step((_Q, _R), _R, "worker"),
     "complete": Step((_Q, _R), _C, "worker"),
     "fail": Step((_Q, _R), _F, "worker"),
@@ -56,6 +58,7 @@ STEPS: Final[Mapping[str, Step]] = {
     "reclaim": Step((_R,), _Q, "leader"),
     "expire": Step((_Q, _S), _F, "clock"),
     "lapse": Step((_S,), _X, "clock"),
+    "forsake": Step((_S,), _F, "tasks"),
     "cancel": Step((_Q, _S, _R), _X, "client"),
     "redrive": Step((_F, _X), _Q, "client"),
 }

@@ -76,6 +76,9 @@ class Task(msgspec.Struct, kw_only=True):
     key: str | None
     fair_key: str | None
     tags: list[str]
+    after: Annotated[list[Id], means("The tasks that it was submitted to follow.")]
+    batch: Annotated[Id, means("The batch that it is a member of.")] | None
+    name: Annotated[str, means("What it is called in its batch.")] | None
     attempt: int
     max_attempts: int
     timeout: float | None
@@ -151,6 +154,7 @@ def _fields(row: Sequence[Any]) -> dict[str, Any]:
     (
         id_, action, queue, data, status, attempt, max_attempts, created, started, finished, result, error,
         _rank, priority, run_at, expires_at, timeout, key, fair_key, _limit_key, tags, _node, held, _version,
+        after, batch, name,
     ) = row  # fmt: skip
     return {
         "id": to_text(id_),
@@ -164,6 +168,9 @@ def _fields(row: Sequence[Any]) -> dict[str, Any]:
         "key": key,
         "fair_key": fair_key,
         "tags": [] if tags is None else _tags.decode(tags),
+        "after": [] if after is None else _tags.decode(after),
+        "batch": None if batch is None else to_text(batch),
+        "name": name,
         "attempt": attempt,
         "max_attempts": max_attempts,
         "timeout": None if timeout is None else timeout / 1000,

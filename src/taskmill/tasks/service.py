@@ -38,6 +38,7 @@ from taskmill.tasks.external.declared import DeclaredAction
 from taskmill.tasks.external.external import External
 from taskmill.tasks.finding.asking import Asking
 from taskmill.tasks.finding.building import Building
+from taskmill.tasks.follow.followers import Followers
 from taskmill.tasks.ids import IdSource
 from taskmill.tasks.intake.admission import Admission
 from taskmill.tasks.intake.backlog import Backlog
@@ -105,6 +106,7 @@ class TaskService:
         await self.control.follow_pauses()
         if database.shared:  # the leader does it, too, and anybody may lead
             await self.scheduler.prepare(self.declared_schedules)
+        self.followers.start()
         await self.cluster.start()
         self.backlog.start()
         self.figures.start()
@@ -115,6 +117,7 @@ class TaskService:
         if not self._started:
             return
         await self.cluster.stop_duties()
+        await self.followers.stop()
         await self.backlog.stop()
         await self.figures.stop()
         await self.intake.stop()
@@ -158,7 +161,7 @@ class TaskService:
             put_off=traffic.ended,
             node=(lambda: self.nodes.id) if database.shared else None,
         )
-        self.store.dead_letters = self._dead_letters(database, queues)
+        self.store.dead_letters = DeadLetters.of(database, queues, self._context)
         self.worker = Worker(
             self.store,
             pool,
@@ -179,10 +182,7 @@ class TaskService:
         )
         self.line = Line(database, dispatchers, self.limits)
         self.intake.connect(self.store, self._alarm, Admission(self.line, reader, dispatchers))
-        self.control = Control(
-            database, catalog, dispatchers, placing, traffic.cancelled, traffic.redriven, traffic.paused
-        )
-        self.holding = Holding(self.store, placing, self._alarm, traffic.expired, cluster.clock)
+        self._steer(database, placing)
         traffic.connect(self.store, strays, self.worker, self._alarm, self.control)
         self._view(placing, own)
         tasks = Tasks(catalog, ids, placing, dispatchers, self.intake)
@@ -190,6 +190,22 @@ class TaskService:
         self.external = External(database, cluster, traffic, catalog, placing, self.backlog, self.store)
         self.external.observe = self.figures.meter.ended_outside
         self._join(database, newest, queues)
+
+    def _steer(self, database: Database, placing: Placing) -> None:
+        """Make what changes tasks that are there."""
+        traffic, clock = self.traffic, self.cluster.clock
+        self.control = Control(
+            database,
+            self.catalog,
+            self.dispatchers,
+            placing,
+            traffic.cancelled,
+            traffic.redriven,
+            traffic.paused,
+        )
+        self.holding = Holding(self.store, placing, self._alarm, traffic.expired, clock)
+        followers = Followers(database, placing, clock, traffic.ready, traffic.expired)
+        self.followers = traffic.followers = self.intake.followers = followers
 
     def _view(self, placing: Placing, own: str) -> None:
         """Make what shows tasks, and what changes many of those that it finds."""
@@ -237,6 +253,7 @@ class TaskService:
         feed = self.bulk.feed = self.store.feed
         journal = Journal(database, feed, cluster.is_alone, lambda: self.nodes.id, cluster.now)
         self.streams = Streams(database, feed, journal, self.retention.was_pruned)
+        self.followers.letters = letters
         ways, dispatchers, backlog = cluster.ways, self.dispatchers, self.backlog
         turnover = Turnover(
             self.reader, traffic, dispatchers, ways, self.worker, self._alarm, self.limits, backlog
@@ -257,6 +274,7 @@ class TaskService:
             Duty(self.retention.start, self.retention.stop),
             Duty(building.start, building.stop),
             self.external.duty,
+            self.followers.duty,
             *([] if letters is None else [Duty(letters.start, letters.stop)]),
             *cluster.others(self.reader, self.dispatchers, turnover, self._alarm, sweep, following),
         ]
@@ -269,14 +287,6 @@ class TaskService:
         """Tell what the other nodes see of this one."""
         consumers = {name: dispatcher.consumers for name, dispatcher in self.dispatchers.items()}
         return Details(self.catalog.names(), consumers, len(self.worker.running), self.store.refused)
-
-    def _dead_letters(self, database: Database, queues: Sequence[Queue]) -> DeadLetters | None:
-        targets = {
-            queue.name: self._context.get(queue.dead_letter, Queue).channel
-            for queue in queues
-            if queue.dead_letter is not None
-        }
-        return DeadLetters(database, targets) if targets else None
 
     async def readiness(self) -> list[str]:
         """Return what keeps the service from accepting tasks: nothing if it is well.

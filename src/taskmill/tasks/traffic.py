@@ -17,6 +17,7 @@ from taskmill.tasks.control.control import Cancelled, Control
 from taskmill.tasks.dispatch.alarm import Alarm
 from taskmill.tasks.dispatch.dispatcher import Dispatcher
 from taskmill.tasks.dispatch.strays import Strays
+from taskmill.tasks.follow.followers import Followers
 from taskmill.tasks.insist import insist
 from taskmill.tasks.intake.backlog import Backlog
 from taskmill.tasks.intake.placing import Placing
@@ -43,6 +44,7 @@ class Traffic:
     """
 
     waiters: Waiters
+    followers: Followers
 
     def __init__(
         self,
@@ -174,7 +176,19 @@ class Traffic:
         """Let go of messages whose task has ended."""
         self._backlog.changed(-len(messages))
         self.waiters.finished(messages)
+        self.followers.finished(messages)
         self.ended(messages)
+
+    def told(self, keys: Sequence[bytes]) -> None:
+        """Tell those who wait for the ends of tasks: requests, and tasks that follow."""
+        self.waiters.ended(keys)
+        self.followers.ended(keys)
+
+    def ready(self, rows: Sequence[Dispatchable]) -> None:
+        """Dispatch tasks that have waited for others until now."""
+        if rows and self.ways:
+            self._store.database.signals.send(topics.QUEUED)
+        self.due(rows)
 
     def ended(self, messages: list[TaskMessage]) -> None:
         """Let go of messages whose attempt's end is stored."""
@@ -214,7 +228,7 @@ class Traffic:
             self._reader.changes.note(key)
             for name in self._dispatchers:
                 self.drop(name, key, ranked=True)
-        self.waiters.ended(keys)
+        self.told(keys)
 
     def cancelled(self, cancelled: Sequence[Cancelled]) -> None:
         """Stop tasks that have been cancelled as rows, wherever they are."""
@@ -228,7 +242,7 @@ class Traffic:
         keys = [one.key for one in cancelled]
         self.changed(keys)
         self._worker.cancel(keys)
-        self.waiters.ended(keys)
+        self.told(keys)
 
     def take_back(self, message: TaskMessage) -> bool:
         """Return a task whose queue is paused to it; tell whether it is."""

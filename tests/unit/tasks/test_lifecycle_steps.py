@@ -23,8 +23,9 @@ NUMBERS = range(4)  # attempts, in the row and in what comes
 UPDATES: Mapping[str, Update] = {
     "due": steps.DUE, "start": steps.START, "complete": steps.COMPLETE, "fail": steps.FAIL, "retry": steps.RETRY,
     "release": steps.RELEASE, "expire": steps.EXPIRE, "cancel": steps.CANCEL, "redrive": steps.REDRIVE,
-    "reclaim": sweep_statements.RECLAIM, "lapse": steps.LAPSE,
+    "reclaim": sweep_statements.RECLAIM, "lapse": steps.LAPSE, "ready": steps.READY, "forsake": steps.FORSAKE,
 }  # fmt: skip
+UNTIMED = ("ready", "forsake")  # these start from a row without a time to run at
 ENDS = ("complete", "fail", "retry")  # of an attempt
 
 
@@ -34,14 +35,14 @@ class Table:
 
     connection: apsw.Connection
 
-    def put(self, status: Status, attempt: int) -> None:
+    def put(self, status: Status, attempt: int, run_at: int | None = 7) -> None:
         self.connection.execute("DELETE FROM task")
         self.connection.execute("DELETE FROM attempt")
         for key in (KEY, OTHER):
             self.connection.execute(
                 "INSERT INTO task (id, action, queue, data, status, attempt, max_attempts, created_at, rank, run_at,"
-                " node, held) VALUES (?, 'a', 'tasks', '{}', ?, ?, 3, 0, 5, 7, ?, 0)",
-                (key, status.value, attempt, NODE),
+                " node, held) VALUES (?, 'a', 'tasks', '{}', ?, ?, 3, 0, 5, ?, ?, 0)",
+                (key, status.value, attempt, run_at, NODE),
             )
 
     def rows(self) -> dict[bytes, dict[str, Any]]:
@@ -94,7 +95,7 @@ def test_every_step_that_changes_a_row_has_a_statement() -> None:
 def test_a_step_changes_its_row_from_its_sources_alone(table: Table, name: str) -> None:
     changed = set()
     for status, stored, attempt in CASES:
-        table.put(status, stored)
+        table.put(status, stored, None if name in UNTIMED else 7)
         before = table.rows()
         count = table.run(UPDATES[name], attempt)
         after = table.rows()
@@ -106,6 +107,20 @@ def test_a_step_changes_its_row_from_its_sources_alone(table: Table, name: str) 
         else:
             assert after == before, (status, stored, attempt)
     assert changed == set(STEPS[name].sources), "each source can be left"
+
+
+@pytest.mark.parametrize("name", UNTIMED)
+def test_one_that_waits_for_its_time_is_no_follower(table: Table, name: str) -> None:
+    table.put(Status.SCHEDULED, 1)
+    assert table.run(UPDATES[name], 2) == 0
+
+
+def test_what_follows_others_keeps_waiting_for_them_when_its_data_is_replaced(table: Table) -> None:
+    table.put(Status.SCHEDULED, 0, None)
+    table.connection.execute("UPDATE task SET after = '[]'")
+    table.run(steps.REPLACE, 1)
+    row = table.rows()[KEY]
+    assert (row["run_at"], row["rank"], row["data"]) == (None, 5, '{"new":1}')
 
 
 def test_a_failed_attempt_is_recorded_in_its_own_row_alone(table: Table) -> None:
@@ -140,15 +155,16 @@ def test_what_each_step_stores(table: Table) -> None:
         "release": {"attempt": 1}, "expire": {"finished_at": 13, "error": '{"type":"E"}'},
         "cancel": {"finished_at": 13, "error": '{"type":"E"}'},
         "redrive": {"max_attempts": 23, "finished_at": None, "rank": 17, "run_at": None, "node": None, "held": None},
-        "reclaim": {"node": None}, "lapse": {"finished_at": 13, "error": '{"type":"E"}'},
+        "reclaim": {"node": None}, "lapse": {"finished_at": 13, "error": '{"type":"E"}'}, "ready": {"rank": 17},
+        "forsake": {"finished_at": 13, "error": '{"type":"E"}'},
     }  # fmt: skip
     assert stored.keys() == UPDATES.keys()
     for name, values in stored.items():
         for source in STEPS[name].sources:
             running = source is Status.RUNNING and name != "start"
-            table.put(source, 2 if running else 1)
+            table.put(source, 2 if running else 1, None if name in UNTIMED else 7)
             expected = table.rows()[KEY] | values | {"status": STEPS[name].target.value}
-            if name in ("due", "expire", "lapse", "cancel", "redrive"):
+            if name in ("due", "expire", "lapse", "cancel", "redrive", *UNTIMED):
                 expected["attempt"] = table.rows()[KEY]["attempt"]
             assert table.run(UPDATES[name], 2) == 1
             assert table.rows()[KEY] == expected, (name, source)

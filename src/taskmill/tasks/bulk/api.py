@@ -16,7 +16,7 @@ from taskmill.tasks.bulk.batch import Wanted
 from taskmill.tasks.bulk.bulk import Bulk, Unwanted, keyed, why
 from taskmill.tasks.bulk.stream import Stream
 from taskmill.tasks.ids import to_text
-from taskmill.tasks.intake.intake import idempotency_text
+from taskmill.tasks.intake.answers import idempotency_text
 from taskmill.tasks.intake.once import NotUnique
 from taskmill.tasks.intake.submission import Submission
 from taskmill.tasks.model import Id
@@ -124,6 +124,9 @@ async def _store(bulk: Bulk, body: bytes, key: str | None) -> list[bytes]:
     try:
         return await bulk.store(wanted)
     except Unwanted as error:
+        if isinstance(error.why, BadRequest):
+            errors = [FieldError(f"tasks[{error.place}].{one.path}", one.message) for one in error.why.errors]
+            raise BadRequest("None is stored. Mend the fields that `errors` names.", errors) from None
         status = 409 if isinstance(error.why, NotUnique) else 422
         raise BadRequest(
             "None is stored.", [FieldError(f"tasks[{error.place}]", why(error.why))], status

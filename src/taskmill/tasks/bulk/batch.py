@@ -9,7 +9,7 @@ from taskmill.http import BadRequest, FieldError
 from taskmill.tasks.actions.catalog import Catalog, Registered
 from taskmill.tasks.ids import IdSource
 from taskmill.tasks.intake.once import IdempotencyKey, Submitted, idempotency_key
-from taskmill.tasks.intake.placing import NewTask, Placing
+from taskmill.tasks.intake.placing import NewTask, Placing, followed
 from taskmill.tasks.intake.submission import PlainSubmission, Submission, read_submission
 
 Row = tuple[Any, ...]
@@ -33,6 +33,7 @@ def read(body: bytes, catalog: Catalog, placing: Placing) -> Wanted:
     submission, registered, _ = read_submission(body, catalog)
     if isinstance(submission, Submission):
         placing.check(submission, registered)
+        followed(submission.after)
         if submission.start_by is not None:
             why = "for single submissions only"
             raise BadRequest("Leave `start_by` out, or use `expires_in`.", [FieldError("start_by", why)])
@@ -80,9 +81,7 @@ class Batch:
             if not isinstance(submission, Submission):
                 submission = Submission(action=submission.action, data=submission.data)
             new = placing.place(id_, submission, registered, None, ids.now)
-            if (
-                key is None and new.place.key is None and new.fair_key is None
-            ):  # its index is written beside it
+            if key is None and not new.looks_for_others:  # its index is written beside it
                 self.full.append(new)
             else:
                 self.looking.append((place, new, key))

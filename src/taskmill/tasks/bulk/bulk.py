@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from copy import copy
 from typing import Any
 
-from taskmill.http import Caller
+from taskmill.http import BadRequest, Caller
 from taskmill.sql import Transaction
 from taskmill.tasks.actions.catalog import Catalog
 from taskmill.tasks.bulk.batch import Batch, Wanted, read
@@ -21,7 +21,7 @@ from taskmill.tasks.rights.rights import check_submission
 from taskmill.tasks.rows import statements
 from taskmill.tasks.usage.ledger import Ledger
 
-Refused = once.NotUnique | once.KeyReused
+Refused = once.NotUnique | once.KeyReused | BadRequest
 
 _ADD = ("id_", "action_", "queue_", "data_", "max_attempts_", "created_at_", "version_")
 
@@ -155,7 +155,7 @@ class Bulk:
             for place, new, key in batch.looking:
                 try:
                     answers.append(once.submit(transaction, new, idempotency=key))
-                except (once.NotUnique, once.KeyReused) as error:
+                except (once.NotUnique, once.KeyReused, BadRequest) as error:
                     if refused is None:
                         raise Unwanted(place, error) from None
                     refused[place] = error
@@ -192,4 +192,6 @@ def why(error: Refused) -> str:
     """Return in words why a task is not stored."""
     if isinstance(error, once.NotUnique):
         return f"task {to_text(error.id)} has this key already, and its action takes no second"
+    if isinstance(error, BadRequest):
+        return "; ".join(f"{one.path}: {one.message}" for one in error.errors)
     return "its idempotency key came with another body before"

@@ -18,6 +18,7 @@ SCHEDULES: Final = "schedules"  # a node that changed a schedule -> the leader's
 AWAITED: Final = (
     "awaited"  # a node where somebody waits for tasks to end -> all tell when theirs do, for some seconds
 )
+FOLLOW: Final = "follow"  # a node that stored tasks which follow others -> all heed the ends of theirs
 ENDED: Final = "ended"  # a node whose tasks have ended, where that was asked -> those who asked look
 WATCHED: Final = (
     "watched"  # a node with streams of events -> the others tell what happens there, for some seconds

@@ -73,7 +73,7 @@ class Turnover:
             self._reader.changes.note(key)
             for name in self._dispatchers:
                 self._traffic.drop(name, key, ranked=True)
-        self._traffic.waiters.ended(keys)
+        self._traffic.told(keys)
 
     def in_hand(self) -> list[TaskMessage]:
         """Return what this node has: claimed, or begun."""

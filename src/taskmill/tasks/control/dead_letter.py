@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -31,10 +31,11 @@ from sqlalchemy import (
     select,
 )
 
-from taskmill.queue import Message, QueueError, QueueFull
+from taskmill.queue import Message, Queue, QueueError, QueueFull
 from taskmill.queue.drivers.base import Channel, Window
 from taskmill.queue.errors import QueueUnavailable
 from taskmill.sql import MYSQL_TABLE, Database, DatabaseUnavailable, Lane, Migration, Transaction
+from taskmill.supervisor import Context
 from taskmill.tasks.ids import to_text
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.model import ShownError, timestamp
@@ -161,6 +162,16 @@ class DeadLetters:
         # A batch of the writer runs this lane after those of the store, which it must be made after, too.
         self._noting: Lane[None] = database.writer.lane(database.compile(self._note), self._note_stored)
         self._ending: Lane[None] = database.writer.lane(database.compile(_DONE), self._end_stored)
+
+    @classmethod
+    def of(cls, database: Database, queues: Sequence[Queue], context: Context) -> DeadLetters | None:
+        """Make them for those of the queues that declare a dead letter; None where none does."""
+        targets = {
+            queue.name: context.get(queue.dead_letter, Queue).channel
+            for queue in queues
+            if queue.dead_letter is not None
+        }
+        return cls(database, targets) if targets else None
 
     def start(self) -> None:
         """Publish what was noted and not acknowledged, now and from here on."""

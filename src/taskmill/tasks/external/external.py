@@ -231,7 +231,7 @@ class External:
         over = [one.named.key for one in ended if one.status in ENDED]
         self.observe([(one.queue, one.status) for one in ended])
         self._backlog.changed(-len(over))
-        self._traffic.waiters.ended(over)
+        self._traffic.told(over)
         if self._database.shared:
             for one in ended:
                 drawn = self._cluster.ways[one.queue].outstanding.pop(one.named.key)

@@ -9,16 +9,16 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any, TypeVar
 
-import msgspec
-
 from taskmill.http import JSON, BadRequest, Exchange, FieldError
 from taskmill.sql import Database, DatabaseError, Overloaded, Transaction
 from taskmill.tasks.actions.catalog import Catalog, Registered
 from taskmill.tasks.dispatch.alarm import Alarm
 from taskmill.tasks.dispatch.dispatcher import Dispatcher
+from taskmill.tasks.follow.followers import Followers
 from taskmill.tasks.ids import IdSource, to_text
 from taskmill.tasks.intake import once
 from taskmill.tasks.intake.admission import Admission
+from taskmill.tasks.intake.answers import RETRY_AFTER, accept, idempotency_text, not_stored
 from taskmill.tasks.intake.backlog import Backlog
 from taskmill.tasks.intake.placing import NewTask, Placing
 from taskmill.tasks.intake.submission import Submission, read_submission
@@ -29,8 +29,6 @@ from taskmill.tasks.waiting.waiters import Waiters
 
 S = TypeVar("S", once.Submitted, once.Submitted | None)
 
-RETRY_AFTER = b"retry-after: 1\r\n"
-
 Waiting = tuple[Exchange, TaskMessage]  # a plain task until its commit, with who asked
 WaitingFull = tuple[Exchange, NewTask]
 
@@ -39,6 +37,7 @@ class Intake:
     """Accepts tasks: stores them, answers, and hands them to the dispatcher of their queue."""
 
     waiters: Waiters
+    followers: Followers
 
     def __init__(
         self,
@@ -106,7 +105,7 @@ class Intake:
         """Answer, and dispatch, plain tasks that have been stored, or not."""
         if error is not None:
             for exchange, _message in waiting:
-                _not_stored(exchange, error)
+                not_stored(exchange, error)
             return
         for exchange, message in waiting:
             id_ = message.id().encode()
@@ -124,10 +123,10 @@ class Intake:
         """Answer, and dispatch or schedule, other tasks that have been stored, or not."""
         if error is not None:
             for exchange, _new in waiting:
-                _not_stored(exchange, error)
+                not_stored(exchange, error)
             return
         for exchange, new in waiting:
-            _answer(exchange, once.Submitted(new.message.key, new.status))
+            accept(exchange, once.Submitted(new.message.key, new.status))
         self.stored([new for _exchange, new in waiting])
 
     def stored(self, tasks: list[NewTask]) -> None:
@@ -136,15 +135,20 @@ class Intake:
             self._store.feed.tell([new.message.key for new in tasks])
         self._backlog.changed(len(tasks))
         queued: dict[str, list[TaskMessage]] = {}
+        following: list[NewTask] = []
         for new in tasks:
             if new.run_at is not None:
                 self._alarm.set(new.run_at)
+            elif new.follows:
+                following.append(new)
             else:
                 queued.setdefault(new.place.queue, []).append(new.message)
             if new.place.expires_at is not None:
                 self._alarm.set(new.place.expires_at)
         for queue, messages in queued.items():
             self._dispatchers[queue].committed_ranked(messages)
+        if following:
+            self.followers.added(following)
 
     @contextmanager
     def bundle(self, first: bytes) -> Iterator[Callable[[bytes, int], None]]:
@@ -265,33 +269,9 @@ class Intake:
             detail = f"Task {to_text(error.id)} has this key already, and its action takes no second."
             exchange.refuse(409, detail, [FieldError("key", "taken")])
         except (DatabaseError, Overloaded) as error:
-            _not_stored(exchange, error)
+            not_stored(exchange, error)
         else:
-            _answer(exchange, submitted)
-
-
-def _answer(exchange: Exchange, submitted: once.Submitted) -> None:
-    id_ = to_text(submitted.id)
-    body: dict[str, Any] = {"id": id_, "status": submitted.status.word}
-    if submitted.duplicate:
-        body["duplicate"] = True
-    headers = f"location: /tasks/{id_}\r\n" + ("idempotency-replayed: true\r\n" if submitted.replayed else "")
-    exchange.reply(202, msgspec.json.encode(body), headers=headers.encode())
-
-
-def _not_stored(exchange: Exchange, error: Exception) -> None:
-    exchange.refuse(503, f"The task was not stored: {error}.", headers=RETRY_AFTER)
-
-
-def idempotency_text(header: str) -> str:
-    """Read an idempotency key from its header; raise BadRequest where it is none."""
-    text = header.strip()
-    if not 0 < len(text) <= 255 or not text.isascii() or not text.isprintable():
-        raise BadRequest(
-            "Send an `Idempotency-Key` of 1 to 255 visible ASCII characters, such as a UUID.",
-            [FieldError("Idempotency-Key", "not a key")],
-        )
-    return text
+            accept(exchange, submitted)
 
 
 def _is_json(media_type: bytes) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from taskmill.sql import Transaction
 from taskmill.tasks.actions.options import Unique
 from taskmill.tasks.finding import statements as finding
+from taskmill.tasks.follow import edges
 from taskmill.tasks.ids import least_id
 from taskmill.tasks.intake.placing import NewTask
 from taskmill.tasks.intake.turns import fair_rank
@@ -69,6 +70,7 @@ def submit(
     Raises:
         KeyReused: the idempotency key was used with another body.
         NotUnique: the action refuses a second task with this key.
+        BadRequest: there is no task that it is to follow.
     """
     if idempotency is not None:
         transaction.serialize(f"idempotency {idempotency.key}")
@@ -119,11 +121,13 @@ def _duplicate(transaction: Transaction, new: NewTask) -> Submitted | None:
 
 def _store(transaction: Transaction, new: NewTask) -> Submitted:
     rank = new.place.rank
-    if new.fair_key is not None and new.run_at is None:
+    if new.fair_key is not None and new.status is Status.QUEUED:
         rank = fair_rank(transaction, new.place.queue, new.fair_key, new.place.priority, alone=rank)
     row = dict(zip((f"{name}_" for name in statements.FULL), new.row(rank), strict=True))
     transaction.change(statements.ADD_FULL, **row)
     _index(transaction, new, new.message.key)
+    if new.after:
+        edges.add(transaction, new)
     return Submitted(new.message.key, new.status, rank=rank)
 
 

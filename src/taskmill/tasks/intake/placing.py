@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from taskmill.http import BadRequest, FieldError
 from taskmill.registry import nearest
 from taskmill.tasks.actions.catalog import Registered
 from taskmill.tasks.finding.values import IndexEntry, entries
+from taskmill.tasks.ids import from_text, to_text
 from taskmill.tasks.intake.submission import Submission
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.message import Place, TaskMessage
@@ -85,6 +86,7 @@ class Placing:
         priority = options.priority if submission.priority is None else submission.priority
         expires_in = submission.expires_in or submission.start_by or options.expires_in
         data = str(submission.data, "utf-8")
+        after = followed(submission.after)
         place = Place(
             queue=queue,
             rank=self.rank(max(at, now), priority),
@@ -106,6 +108,8 @@ class Placing:
             created_at=now,
             index=entries(options.index, submission.data) if options.index else [],
             held=None if submission.hold is None else own or 0,
+            after=after,
+            anyhow=submission.on_failure == "run",
         )
 
 
@@ -113,6 +117,9 @@ class NewTask(msgspec.Struct):
     """A task that is not stored yet. ``index`` is what it is found by.
 
     ``held`` is its own ``run_at``, or 0, where it is held until ``run_at``.
+
+    It waits for those in ``after``, ``anyhow`` if it runs however they end, or for its ``batch`` where it is that one's
+    last task: then ``waits`` is true. ``name`` is what it is called among the members of a batch.
     """
 
     message: TaskMessage
@@ -123,16 +130,31 @@ class NewTask(msgspec.Struct):
     created_at: int
     index: list[IndexEntry] = []
     held: int | None = None
-
-    @property
-    def looks(self) -> bool:
-        """Whether it takes a transaction of its own calls to store it, and not a row alone."""
-        return self.place.key is not None or self.fair_key is not None or bool(self.index)
+    after: Sequence[bytes] = ()
+    anyhow: bool = False
+    batch: bytes | None = None
+    name: str | None = None
+    waits: bool = False
 
     @property
     def status(self) -> Status:
         """The state that it begins in."""
-        return Status.QUEUED if self.run_at is None else Status.SCHEDULED
+        return Status.QUEUED if self.run_at is None and not self.follows else Status.SCHEDULED
+
+    @property
+    def looks_for_others(self) -> bool:
+        """Whether it depends on other tasks how, or whether, it is stored."""
+        return self.place.key is not None or self.fair_key is not None or bool(self.after)
+
+    @property
+    def looks(self) -> bool:
+        """Whether it takes a transaction of its own calls to store it, and not a row alone."""
+        return self.looks_for_others or bool(self.index)
+
+    @property
+    def follows(self) -> bool:
+        """Whether it waits for other tasks to end."""
+        return self.waits or bool(self.after)
 
     def row(self, rank: int | None = None) -> tuple[Any, ...]:
         """Return its row, in the order of :data:`taskmill.tasks.rows.statements.FULL`; ``rank`` if it is another."""
@@ -156,7 +178,19 @@ class NewTask(msgspec.Struct):
             _encode(self.tags).decode() if self.tags else None,
             self.held,
             message.registered.version,
+            _encode([to_text(id_) for id_ in self.after]).decode() if self.after else None,
+            self.batch,
+            self.name,
         )
+
+
+def followed(ids: Sequence[str]) -> Sequence[bytes]:
+    """Read the ids of tasks that are to be followed, each once; raise BadRequest for what is none."""
+    found = [from_text(text) for text in ids]
+    wrong = [FieldError(f"after[{place}]", "not an id") for place, id_ in enumerate(found) if id_ is None]
+    if wrong:
+        raise BadRequest("Name tasks by the ids that their submissions were answered with.", wrong)
+    return list(dict.fromkeys(id_ for id_ in found if id_ is not None))
 
 
 def limit_key_of(registered: Registered, data: msgspec.Raw) -> str:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from itertools import accumulate
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -77,6 +77,17 @@ class Submission(PlainSubmission, kw_only=True, forbid_unknown_fields=True):
     start_by: Annotated[Seconds, means("Refused with 503 if it is not likely to begin by then.")] | None = (
         None
     )
+    after: Annotated[
+        list[Annotated[str, means("The id of a task.", format="uuid")]],
+        msgspec.Meta(max_length=1_000),
+        means("Run it once all these have completed; not beside `delay`, `run_at`, `start_by` or `hold`."),
+    ] = []
+    on_failure: Annotated[
+        Literal["fail", "run"] | None,
+        means(
+            "Where one of `after` fails or is cancelled: `fail` with it, the default, or `run` all the same."
+        ),
+    ] = None
 
 
 _decode_plain = msgspec.json.Decoder(PlainSubmission).decode
@@ -89,11 +100,24 @@ def _decode(body: bytes) -> PlainSubmission:
         return _decode_plain(body)
     except msgspec.ValidationError:
         submission = _decode_full(body)
-        if submission.delay is not None and submission.run_at is not None:
-            raise BadRequest(
-                "Give `delay` or `run_at`.", [FieldError("run_at", "cannot stand beside `delay`")]
-            ) from None
+        if wrong := _contradiction(submission):
+            raise wrong from None
         return submission
+
+
+def _contradiction(submission: Submission) -> BadRequest | None:
+    """Return what is wrong with options that cannot stand beside each other."""
+    if submission.delay is not None and submission.run_at is not None:
+        return BadRequest("Give `delay` or `run_at`.", [FieldError("run_at", "cannot stand beside `delay`")])
+    if submission.after:
+        for name in ("delay", "run_at", "start_by", "hold"):
+            if getattr(submission, name) is not None:
+                why = "cannot stand beside `after`"
+                return BadRequest("It begins when those of `after` have ended.", [FieldError(name, why)])
+    elif submission.on_failure is not None:
+        why = "stands beside `after` alone"
+        return BadRequest("Name the tasks to follow in `after`.", [FieldError("on_failure", why)])
+    return None
 
 
 def read_submission(body: bytes, catalog: Catalog) -> tuple[PlainSubmission, Registered, Any]:

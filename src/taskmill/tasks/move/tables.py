@@ -11,7 +11,18 @@ from sqlalchemy import Column, Delete, Insert, Select, Table, bindparam, delete,
 from taskmill.tasks.control.dead_letter import letter
 from taskmill.tasks.move.schema import change
 from taskmill.tasks.retention.schema import tombstone
-from taskmill.tasks.rows.schema import action_schema, attempt, claim, idempotency, note, pause, step, task
+from taskmill.tasks.rows.schema import (
+    action_schema,
+    attempt,
+    batch,
+    claim,
+    follow,
+    idempotency,
+    note,
+    pause,
+    step,
+    task,
+)
 from taskmill.tasks.schedules.schema import fire, schedule
 from taskmill.tasks.usage.schema import usage_day, usage_open
 
@@ -24,7 +35,18 @@ Row = tuple[Any, ...]
 LARGE: Final[Sequence[Table]] = (task, attempt, note, step, idempotency, tombstone)
 
 # Copied at once in the end. Of a dead letter the number is left out: it only says which came first.
-SMALL: Final[Sequence[Table]] = (pause, schedule, fire, claim, action_schema, letter, usage_open, usage_day)
+SMALL: Final[Sequence[Table]] = (
+    pause,
+    schedule,
+    fire,
+    claim,
+    action_schema,
+    follow,
+    batch,
+    letter,
+    usage_open,
+    usage_day,
+)
 
 COLUMNS: Final[Mapping[str, Sequence[Column[Any]]]] = {
     table.name: [column for column in table.columns if column is not letter.c.number]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, Text
 
 from taskmill.sql import Migration
-from taskmill.tasks.rows import schema_finding, schema_mysql, schema_postgres, schema_sqlite
+from taskmill.tasks.rows import schema_finding, schema_follow, schema_mysql, schema_postgres, schema_sqlite
 
 _metadata = MetaData()
 
@@ -43,6 +43,9 @@ task = Table(
     Column(
         "version", BigInteger
     ),  # of its action: the schema that its data has passed, a number of `action_schema`
+    Column("after", Text),  # JSON list of the tasks that it was submitted to follow
+    Column("batch", LargeBinary(16)),  # which batch it is a member of
+    Column("name", Text),  # what it is called among the members
 )
 
 # The failed attempts of a task, the last few of them; a task that went well has none.
@@ -174,6 +177,30 @@ step = Table(
     Column("result", Text, nullable=False),  # JSON
 )
 
+# A task that waits for others to end, once for each of those: as long as it waits, and not much longer.
+follow = Table(
+    "follow",
+    _metadata,
+    Column("task_id", LargeBinary(16), primary_key=True),  # the one that is followed
+    Column("follower", LargeBinary(16), primary_key=True),
+    Column("anyhow", BigInteger, nullable=False),  # 1: however that one ends; 0: the follower fails with it
+)
+
+# Tasks that belong together. A batch has ended once it takes no more members and all of them have ended.
+batch = Table(
+    "batch",
+    _metadata,
+    Column("id", LargeBinary(16), primary_key=True),  # UUIDv7
+    Column("name", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),  # members that it has been given
+    Column("closed_at", BigInteger),  # NULL while it takes more
+    Column("cancelled_at", BigInteger),
+    Column("ended_at", BigInteger),
+    Column("counts", Text),  # JSON: how its members had ended by then
+    Column("on_complete", LargeBinary(16)),  # the task that runs once it has ended
+)
+
 COMPONENT = "tasks"
 
 MIGRATIONS = (
@@ -222,6 +249,15 @@ MIGRATIONS = (
             "sqlite": schema_finding.SQLITE,
             "postgresql": schema_finding.POSTGRES,
             "mysql": schema_finding.MYSQL,
+        },
+    ),
+    Migration(
+        8,
+        "tasks that follow tasks",
+        {
+            "sqlite": schema_follow.SQLITE,
+            "postgresql": schema_follow.POSTGRES,
+            "mysql": schema_follow.MYSQL,
         },
     ),
 )

@@ -48,7 +48,8 @@ ADD: Insert = insert(task).values(
 # Any other task. Parameters: all of FULL, in this order.
 FULL = (
     "id", "action", "queue", "data", "status", "max_attempts", "created_at", "rank", "priority",
-    "run_at", "expires_at", "timeout", "key", "fair_key", "limit_key", "tags", "held", "version",
+    "run_at", "expires_at", "timeout", "key", "fair_key", "limit_key", "tags", "held", "version", "after", "batch",
+    "name",
 )  # fmt: skip
 ADD_FULL: Insert = insert(task).values(
     attempt=literal_column("0"), **{name: bindparam(f"{name}_") for name in FULL}

@@ -136,6 +136,20 @@ FORGET: Delete = delete(attempt).where(
 
 DUE: Update = step("due")
 
+# One that waits for other tasks has no time to run at.
+_follows = task.c.run_at.is_(None)
+
+# All that it waited for have ended. Parameters: rank, id.
+READY: Update = step("ready", rank=bindparam("rank_")).where(_follows)
+
+# The same, of one that is told how they ended. Parameters: data, rank, id.
+READY_WITH: Update = step("ready", data=bindparam("data_"), rank=bindparam("rank_")).where(_follows)
+
+# One of those that it waited for has failed. Parameters: finished_at, error, id.
+FORSAKE: Update = step("forsake", finished_at=bindparam("finished_at_"), error=bindparam("error_")).where(
+    _follows
+)
+
 # Parameters: finished_at, error, id.
 EXPIRE: Update = step("expire", finished_at=bindparam("finished_at_"), error=bindparam("error_"))
 
@@ -164,18 +178,20 @@ REDRIVE: Update = step(
     held=null(),
 )
 
-# A later submission with the same key takes a waiting task over. Parameters: data, and for a scheduled one
-# run_at and rank, or NULL to keep them; id.
+_put_off = (task.c.status == code(Status.SCHEDULED)) & task.c.after.is_(None)
+
+# A later submission with the same key takes a waiting task over. Parameters: data, and for a scheduled one that
+# follows no others run_at and rank, or NULL to keep them; id.
 REPLACE: Update = (
     update(task)
     .values(
         data=bindparam("data_"),
         rank=case(
-            (task.c.status == code(Status.SCHEDULED), func.coalesce(bindparam("rank_"), task.c.rank)),
+            (_put_off, func.coalesce(bindparam("rank_"), task.c.rank)),
             else_=task.c.rank,
         ),
         run_at=case(
-            (task.c.status == code(Status.SCHEDULED), func.coalesce(bindparam("run_at_"), task.c.run_at)),
+            (_put_off, func.coalesce(bindparam("run_at_"), task.c.run_at)),
             else_=task.c.run_at,
         ),
     )

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from taskmill.http import Answer, BadRequest, Operation, parse_query
 from taskmill.tasks.api import NoQuery
 from taskmill.tasks.dispatch.limiter import Limiter
+from taskmill.tasks.follow.statements import LEFT
 from taskmill.tasks.ids import from_text, to_text
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.model import Id, StatusWord, Time, moment, timestamp
@@ -23,7 +24,8 @@ from taskmill.tasks.service import TaskService
 from taskmill.tasks.view.line import Standing
 
 BOUND = 10_000  # tasks ahead that are counted
-SHOWN = 100  # running tasks of a limit that are named
+SHOWN = 100  # other tasks that are named
+FOLLOWED = 1_000  # tasks that it follows which are counted
 
 # What a task waits for depends on this much of it, and on the pause of its queue. Parameter: id.
 THIS: Select[Any] = (
@@ -66,6 +68,14 @@ class Held(msgspec.Struct, tag_field="reason", tag="held"):
     until: Time | None
 
 
+class Follows(msgspec.Struct, tag_field="reason", tag="after"):
+    """Tasks that it follows have not ended: so many, or ``more`` than that. Some of them are named."""
+
+    tasks: list[Id]
+    count: int
+    more: bool
+
+
 class NoAction(msgspec.Struct, tag_field="reason", tag="no_action"):
     """This application has no such action."""
 
@@ -92,7 +102,7 @@ class Place(msgspec.Struct, tag_field="reason", tag="place"):
     more: bool
 
 
-Reason = Paused | Limited | Scheduled | Held | NoAction | NoQueue | NoConsumer | Place
+Reason = Paused | Limited | Scheduled | Held | Follows | NoAction | NoQueue | NoConsumer | Place
 
 
 class Running(msgspec.Struct):
@@ -155,6 +165,9 @@ async def explain(tasks: TaskService, id_: bytes) -> Why | None:
     if status not in (Status.QUEUED, Status.SCHEDULED):
         return Why(to_text(id_), status.word, [], None, None)
     reasons: list[Reason] = list(_obstacles(tasks, this))
+    if status == Status.SCHEDULED and this.run_at is None:
+        reasons.insert(0, await _follows(tasks, id_))
+        return Why(to_text(id_), status.word, reasons, None, None)
     if status == Status.SCHEDULED:
         at = moment(this.run_at)
         reasons.insert(0, Scheduled(at) if this.held is None else Held(at))
@@ -165,6 +178,12 @@ async def explain(tasks: TaskService, id_: bytes) -> Why | None:
         standing = await tasks.line.stand(this.queue, id_, this.rank, this.limit_key, BOUND)
         reasons.append(Place(this.queue, standing.ahead, standing.more))
     return Why(to_text(id_), status.word, reasons, None, _start(tasks, this, standing))
+
+
+async def _follows(tasks: TaskService, id_: bytes) -> Follows:
+    rows = await tasks.reader.read(LEFT, {"id_": id_, "limit_": FOLLOWED + 1})
+    left = [to_text(bytes(row[0])) for row in rows[:FOLLOWED]]
+    return Follows(left[:SHOWN], len(left), len(rows) > FOLLOWED)
 
 
 def _obstacles(tasks: TaskService, this: _This) -> Iterator[Reason]:

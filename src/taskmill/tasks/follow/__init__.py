@@ -1,0 +1,1 @@
+"""Tasks that follow tasks: they wait for others to end."""
