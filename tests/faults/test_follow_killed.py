@@ -22,7 +22,7 @@ async def gated(gate: str, fail: bool = False) -> float:
         raise ValueError("as it was told")
     return time.time()
 """
-ROUNDS = 3
+ROUNDS = 2
 pytestmark = pytest.mark.timeout(180)
 
 

@@ -28,6 +28,16 @@ _Keys = Annotated[
         help="Give each line an idempotency key of its file, number and text.", rich_help_panel=_FILES
     ),
 ]
+_ExpiresIn = Annotated[str, typer.Option(metavar="DURATION", help="It fails if not started by then.")]
+_Hold = Annotated[
+    str, typer.Option(metavar="DURATION", help="Store it; it runs once it is released, within so long.")
+]
+_After = Annotated[
+    list[str], typer.Option(metavar="ID", help="Run it once this task has completed. May be repeated.")
+]
+_OnFailure = Annotated[
+    str, typer.Option(metavar="fail|run", help="Where one of those fails: fail, too, or run all the same.")
+]
 
 
 @app.command(rich_help_panel=TASKS)
@@ -44,12 +54,10 @@ def submit(
     tag: Annotated[list[str], typer.Option(help="A tag. May be repeated.")] = [],  # noqa: B006 - never changed
     max_attempts: Annotated[int | None, typer.Option(min=1, help="How often it may be started.")] = None,
     timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long an attempt may take.")] = "",
-    expires_in: Annotated[
-        str, typer.Option(metavar="DURATION", help="It fails if not started by then.")
-    ] = "",
-    hold: Annotated[
-        str, typer.Option(metavar="DURATION", help="Store it; it runs once it is released, within so long.")
-    ] = "",
+    expires_in: _ExpiresIn = "",
+    hold: _Hold = "",
+    after: _After = [],  # noqa: B006 - never changed
+    on_failure: _OnFailure = "",
     idempotency_key: Annotated[str, typer.Option(help="Sent again within a day, it is the same task.")] = "",
     file: _File = "",
     errors: _Errors = None,
@@ -81,6 +89,7 @@ def submit(
         action, data, tag, queue=queue, priority=priority, run_at=run_at, key=key, max_attempts=max_attempts,
         delay=_seconds("delay", delay), timeout=_seconds("timeout", timeout),
         expires_in=_seconds("expires-in", expires_in), hold=_seconds("hold", hold),
+        after=after or None, on_failure=on_failure or None,
     )  # fmt: skip
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
     answer = Api(url, token).post("tasks", body=body, headers=headers)

@@ -193,16 +193,9 @@ class TaskService:
 
     def _steer(self, database: Database, placing: Placing) -> None:
         """Make what changes tasks that are there."""
-        traffic, clock = self.traffic, self.cluster.clock
-        self.control = Control(
-            database,
-            self.catalog,
-            self.dispatchers,
-            placing,
-            traffic.cancelled,
-            traffic.redriven,
-            traffic.paused,
-        )
+        traffic, clock, paused = self.traffic, self.cluster.clock, self.traffic.paused
+        parts = (database, self.catalog, self.dispatchers, placing)
+        self.control = Control(*parts, traffic.cancelled, traffic.redriven, paused)
         self.holding = Holding(self.store, placing, self._alarm, traffic.expired, clock)
         followers = Followers(database, placing, clock, traffic.ready, traffic.expired)
         self.followers = traffic.followers = self.intake.followers = followers
