@@ -18,7 +18,8 @@ TABLE = {
     "DELETE /tasks/{id}",
     "submit or work": "POST /tasks/{id}/release",
     "observe": "GET /tasks, GET /tasks/{id}, GET /tasks/{id}/why, GET /queues, GET /queues/{name}, GET /actions, "
-    "GET /nodes, GET /events, GET /tasks/{id}/events, GET /stats, GET /move, GET /usage, GET /openapi.json",
+    "GET /nodes, GET /events, GET /tasks/{id}/events, GET /stats, GET /registry, GET /move, GET /usage, "
+    "GET /openapi.json",
     "read": "GET /tasks/{id}/capsule, GET /schedules, GET /schedules/{name}",
     "work": "POST /queues/{name}/claim, POST /tasks/{id}/heartbeat, POST /tasks/{id}/complete, POST /tasks/{id}/fail, "
     "POST /tasks/heartbeat, POST /tasks/complete, POST /tasks/fail, POST /tasks/release",

@@ -61,6 +61,7 @@ class Context:
         self._on_replacement = on_replacement
         self._legacy = legacy or {}
         self.entries = entries or {}  # as declared, by id
+        self.states: Mapping[str, str] = {}  # what each is doing: a supervisor's `State`
         self.data_dir = data_dir  # where databases and state are kept
         self.app_dir = app_dir  # where the application's registry stands
 

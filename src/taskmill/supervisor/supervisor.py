@@ -77,6 +77,7 @@ class Supervisor:
             for dependency in dependencies:
                 self._dependents[dependency].add(id_)
         self._states = dict.fromkeys(registry.entries, State.WAITING)
+        self._context.states = self._states
         self._started = {id_: asyncio.Event() for id_ in self._order}
         self._failure: tuple[str, BaseException] | None = None
         self._has_failed = asyncio.Event()

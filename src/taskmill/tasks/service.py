@@ -70,7 +70,7 @@ class TaskService:
 
     def __init__(self, entry: Entry[Any], context: Context) -> None:
         self._config: TaskServiceConfig = entry.config
-        self._context = context
+        self.context = context
         self._directory = entry.directory
         self._started = False
         self.catalog = Catalog()
@@ -90,10 +90,10 @@ class TaskService:
     async def start(self) -> None:
         """Load the actions, and dispatch what the last run left unfinished."""
         self.catalog.load(self._config.actions, self._directory)
-        pool = self._context.get(self._config.host, ProcessHost).pool
+        pool = self.context.get(self._config.host, ProcessHost).pool
         pool.preload(self.catalog.isolated())
         self.catalog.declare(self.declared_actions)
-        database = self._context.get(self._config.database, Database)  # type: ignore[type-abstract]
+        database = self.context.get(self._config.database, Database)  # type: ignore[type-abstract]
         self.reader = Reader(database)
         newest = await self.reader.newest_id()
         await number_schemas(database, self.catalog)
@@ -161,7 +161,7 @@ class TaskService:
             put_off=traffic.ended,
             node=(lambda: self.nodes.id) if database.shared else None,
         )
-        self.store.dead_letters = DeadLetters.of(database, queues, self._context)
+        self.store.dead_letters = DeadLetters.of(database, queues, self.context)
         self.worker = Worker(
             self.store,
             pool,
@@ -211,7 +211,7 @@ class TaskService:
         self.store.observe = meter.ended
 
     def _queues(self) -> list[Queue]:
-        named = [self._context.get(id_, Queue) for id_ in (self._config.queue, *self._config.queues)]
+        named = [self.context.get(id_, Queue) for id_ in (self._config.queue, *self._config.queues)]
         return list(dict.fromkeys([*named, *self.declared_queues]))
 
     def _dispatcher(self, queue: Queue, strays: Strays) -> Dispatcher:
