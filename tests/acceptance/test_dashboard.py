@@ -1,5 +1,7 @@
 """`/dashboard` in a real browser, over a real server: what is done on it is done, and what it shows is text."""
 
+import gzip
+import hashlib
 import json
 import re
 import shutil
@@ -35,6 +37,13 @@ def keep(value: Any) -> Any:
 
 @action
 async def slow() -> None:
+    await asyncio.sleep(60)
+
+@action
+async def count() -> None:
+    task = current_task()
+    task.log("begun <b>now</b>")
+    task.progress(5, 10, "half way")
     await asyncio.sleep(60)
 """
 HOSTILE = '<script>window.pwned=1</script><img src=x onerror="window.pwned=1">\u202e\u2066gnp.exe'
@@ -105,14 +114,29 @@ def test_the_page_is_small_and_has_nothing_inline_or_from_elsewhere(server: Serv
     document = server.get("/dashboard").body.decode()
     assert not re.search(r"https?:|//|<style|\sstyle=|\son\w+=|<script>", document)
     assert sum(len(server.get(f"/dashboard/{name}").body) for name in FILES) < 200_000
-    assert {path.name for path in ASSETS.iterdir() if path.suffix in (".js", ".css")} == set(FILES)
+    served = {path.name.removesuffix(".gz") for path in ASSETS.iterdir()}
+    assert {name for name in served if name.endswith((".js", ".css"))} == set(FILES)
     for path in ("/dashboard/index.html", "/dashboard/..%2fpage.py", "/dashboard/x"):
         assert server.get(path).status == 404
 
 
 def test_libraries_are_what_the_record_says() -> None:
-    (library,) = json.loads((ASSETS / "VENDORED.json").read_text())
-    assert (library["package"], library["license"]) == ("htm", "Apache-2.0")
+    records = json.loads((ASSETS / "VENDORED.json").read_text())
+    licences = {library["package"]: library["license"] for library in records}
+    assert licences == {"htm": "Apache-2.0", "uplot": "MIT"}
+    for library in records:
+        for name, digest in library["sha256"].items():
+            content = (ASSETS / name).read_bytes()
+            content = gzip.decompress(content) if name.endswith(".gz") else content
+            assert hashlib.sha256(content).hexdigest() == digest, name
+
+
+def test_the_first_paint_takes_less_than_200_kb(page: Page, server: Server) -> None:
+    taken: list[int] = []
+    page.on("response", lambda answer: taken.append(len(answer.body())))
+    show(page, server)
+    expect(page.locator(".uplot").first).to_be_visible()
+    assert 60_000 < sum(taken) < 200_000
 
 
 def test_a_task_is_submitted_by_its_form_and_seen_to_end(page: Page, server: Server) -> None:
@@ -248,6 +272,89 @@ def test_whatever_a_client_sent_is_text(page: Page, server: Server) -> None:
     expect(page.get_by_label("Result")).to_contain_text("XXXX")
 
 
+def test_a_task_that_runs_tells_how_far_it_is_and_what_it_does(page: Page, server: Server) -> None:
+    id_ = server.submit("count")
+    show(page, server, f"tasks/{id_}")
+    expect(page.get_by_text("half way")).to_be_visible()
+    expect(page.get_by_role("progressbar")).to_have_attribute("value", "5")
+    expect(page.get_by_role("log")).to_contain_text("begun <b>now</b>")
+    server.request("POST", f"/tasks/{id_}/cancel")
+    expect(page.get_by_text("cancelled", exact=True)).to_be_visible()
+
+
+def test_what_happens_is_told_and_not_looked_for(page: Page, server: Server) -> None:
+    show(page, server, "tasks?action=keep")
+    expect(page.locator("h1")).to_be_visible()
+    with page.expect_request(lambda request: request.url.endswith("/events")):
+        page.reload()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(3_000)  # by looking alone it would have asked once at least
+    assert [url for url in asked if "/tasks" in url] == []
+    server.submit("keep", {"value": "told of"})
+    expect(row(page, "told of")).to_contain_text("completed")
+
+
+def test_without_events_the_page_looks_again_and_again(page: Page, server: Server) -> None:
+    page.route("**/events", lambda route: route.fulfill(status=404, body="{}"))
+    show(page, server, "tasks?action=keep")
+    expect(page.locator("h1")).to_be_visible()
+    server.submit("keep", {"value": "looked for"})
+    expect(row(page, "looked for")).to_contain_text("completed")
+
+
+def test_selected_tasks_are_cancelled_and_all_that_match_run_again(page: Page, server: Server) -> None:
+    for n in range(3):
+        body = {"action": "keep", "data": {"value": n}, "delay": 3600, "tags": ["several"]}
+        assert server.request("POST", "/tasks", body).status == 202
+    show(page, server, "tasks?tag=several")
+    boxes = page.get_by_role("checkbox")
+    expect(boxes).to_have_count(3)
+    boxes.nth(0).check()
+    boxes.nth(2).check()
+    many = page.get_by_role("group", name="Do to many")
+    expect(many).to_contain_text("2 selected")
+    many.get_by_role("button", name="Cancel").click()
+    expect(row(page, "cancelled")).to_have_count(2)
+    expect(row(page, "scheduled")).to_have_count(1)
+    many.get_by_role("button", name="Run again all that match…").click()
+    expect(many).to_contain_text("2 would be to run again")
+    many.get_by_role("button", name="Run again").click()
+    expect(row(page, "completed")).to_have_count(2)
+
+
+def test_numbers_are_shown_as_they_were_sent(page: Page, server: Server) -> None:
+    large = 12345678901234567890123
+    id_ = server.submit("keep", {"value": large})
+    show(page, server, f"tasks/{id_}")
+    expect(page.get_by_label("Result")).to_contain_text(str(large))
+
+
+def test_the_registry_is_a_picture(page: Page, server: Server) -> None:
+    show(page, server, "registry")
+    picture = page.get_by_role("region", name="Entries and arrows")
+    expect(picture.get_by_role("link", name="db, db.sql.sqlite, running")).to_be_visible()
+    few = picture.get_by_role("link").count()
+    page.get_by_role("checkbox").check()
+    expect(picture.get_by_role("link", name="healthz, function.python, running")).to_be_attached()
+    assert picture.get_by_role("link").count() > 5 * few
+    expect(row(page, "task_consumer").first).to_contain_text("tasks_queue")
+
+
+def test_a_form_of_another_site_submits_nothing(page: Page, server: Server) -> None:
+    def count() -> int:
+        return int(server.get("/tasks?action=stolen").json()["count"])
+
+    form = f"""<form method="post" enctype="text/plain" action="{server.url}/tasks">
+      <input name='{{"action":"stolen","data":{{"x":"' value='"}}}}'><button>Win</button></form>"""
+    page.route("http://elsewhere.test/", lambda route: route.fulfill(body=form, content_type="text/html"))
+    page.goto("http://elsewhere.test/")
+    with page.expect_response(lambda answer: answer.url.endswith("/tasks")) as refused:
+        page.get_by_role("button", name="Win").click()
+    assert refused.value.status in (403, 415)
+    assert count() == 0
+
+
 def test_schedules_are_run_and_paused(page: Page, server: Server) -> None:
     body = {"every": 3600, "action": "shout", "data": {"text": "again"}}
     assert server.request("PUT", "/schedules/hourly", body).status in (200, 201)
@@ -263,7 +370,7 @@ def test_schedules_are_run_and_paused(page: Page, server: Server) -> None:
 
 def test_on_a_telephone_nothing_sticks_out(page: Page, server: Server) -> None:
     page.set_viewport_size({"width": 360, "height": 700})
-    for place in ("", "tasks", "failures", "actions", "schedules", "nodes"):
+    for place in ("", "tasks", "failures", "actions", "schedules", "nodes", "registry"):
         show(page, server, place)
         expect(page.locator("h1")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, place
@@ -292,9 +399,13 @@ def test_axe_finds_nothing_to_mend(page: Page, server: Server, tmp_path: Path) -
     id_ = server.ended(server.submit("shout", {"text": "seen"}))["id"]
     for dark in ("light", "dark"):
         page.emulate_media(color_scheme="dark" if dark == "dark" else "light")
-        for place in ("", "tasks", f"tasks/{id_}", "failures", "actions", "schedules", "nodes"):
+        for place in ("", "tasks", f"tasks/{id_}", "failures", "actions", "schedules", "nodes", "registry"):
             show(page, server, place)
             expect(page.locator("h1")).to_be_visible()
+            if place == "":
+                expect(page.locator(".uplot")).to_have_count(4)
+            if place == "registry":
+                expect(page.locator("svg .node").first).to_be_visible()
             page.evaluate(axe)  # in its own world: the page's policy lets no other script in
             found = page.evaluate(
                 "axe.run().then(found => found.violations.map(one => [one.id, one.nodes.map(n => n.html)]))"

@@ -54,7 +54,7 @@ function Submit({ action }) {
 }
 
 export function Actions({ rest: [chosen] }) {
-  const { data, error } = usePoll("actions", 10_000);
+  const { data, error } = usePoll("actions", 10_000, false);
   const actions = data?.actions ?? [];
   const action = actions.find((one) => one.name === chosen) ?? actions[0];
   return html`

@@ -15,10 +15,20 @@ export const key = {
   set: (value) => sessionStorage.setItem(KEY, value),
 };
 
+/** The headers of every request. */
+export function headersOf(accept) {
+  return key.get() ? { Accept: accept, Authorization: `Bearer ${key.get()}` } : { Accept: accept };
+}
+
+/** Whole numbers beyond what a browser counts stay as they were written, where it can do that. */
+function exact(_, value, context) {
+  const large = typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? "");
+  return large && JSON.rawJSON ? JSON.rawJSON(context.source) : value;
+}
+
 export async function call(method, path, body) {
-  const headers = { Accept: "application/json" };
+  const headers = headersOf("application/json");
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  if (key.get()) headers.Authorization = `Bearer ${key.get()}`;
   let answer;
   try {
     answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
@@ -28,7 +38,7 @@ export async function call(method, path, body) {
   const text = await answer.text();
   let value = null;
   try {
-    value = text === "" ? null : JSON.parse(text);
+    value = text === "" ? null : JSON.parse(text, exact);
   } catch {
     throw new Problem(answer.status, { detail: "The answer is no JSON: is this Taskmill?" });
   }

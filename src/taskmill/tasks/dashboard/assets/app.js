@@ -9,6 +9,7 @@ import { Failures } from "./failures.js";
 import { Actions } from "./actions.js";
 import { Schedules } from "./schedules.js";
 import { Nodes } from "./nodes.js";
+import { Registry } from "./registry.js";
 
 const PLACES = [
   ["", "Overview", Overview],
@@ -17,6 +18,7 @@ const PLACES = [
   ["actions", "Actions", Actions],
   ["schedules", "Schedules", Schedules],
   ["nodes", "Nodes", Nodes],
+  ["registry", "Registry", Registry],
 ];
 
 /** `#/tasks/ID?status=failed`: the place, what follows it, and the filters. */

@@ -1,8 +1,9 @@
 // What failed, by its error: one cause is one line, however many tasks it has.
 
 import { html, useState } from "./preact.js";
-import { get, post } from "./api.js";
+import { get } from "./api.js";
 import { Do, Empty, number, Time, usePoll, Wrong } from "./parts.js";
+import { each } from "./selection.js";
 
 const NEWEST = 1000;
 const SHOWN = 5; // tasks of a group that are named
@@ -18,16 +19,6 @@ function grouped(tasks) {
     groups.set(id, group);
   }
   return [...groups.values()].sort((one, other) => other.tasks.length - one.tasks.length);
-}
-
-async function each(tasks, what) {
-  for (const task of tasks) {
-    try {
-      await post(`tasks/${task.id}/${what}`);
-    } catch (error) {
-      if (error.status !== 409 && error.status !== 404) throw error; // run again meanwhile, or pruned
-    }
-  }
 }
 
 /** A few go first; where they fail as before, the others stay. */

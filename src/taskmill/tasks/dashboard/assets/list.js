@@ -1,55 +1,72 @@
 // All tasks, newest first. Only the rows that are seen are in the document, however many have been read.
 
-import { html, useEffect, useRef, useState } from "./preact.js";
+import { html, useCallback, useEffect, useRef, useState } from "./preact.js";
 import { get, query } from "./api.js";
-import { brief, Empty, EVERY, Status, Time, took, Wrong } from "./parts.js";
+import { changes } from "./live.js";
+import { brief, Empty, Status, Time, took, useLook, Wrong } from "./parts.js";
+import { Selection } from "./selection.js";
 
 const HEIGHT = 37; // pixels of a row, as the style sheet has it
 const BEYOND = 10; // rows above and below the seen ones
 const PAGE = 200;
 const STATUSES = ["queued", "scheduled", "running", "completed", "failed", "cancelled"];
 
-/** Rows by id, newest first: what was read before, with what has been read now in its place. */
-function merged(old, read) {
-  const fresh = new Map(read.map((task) => [task.id, task]));
-  const kept = old.filter((task) => !fresh.has(task.id));
-  return [...read, ...kept].sort((one, other) => (one.id < other.id ? 1 : -1));
+/** How many rows, newest first, are newer than an id: where that is, or would be. */
+function placeOf(rows, id) {
+  let [low, high] = [0, rows.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (rows[middle].id > id) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The rows once the newest page was read: it takes the place of what was known down to its last one. */
+function headed(old, page) {
+  const last = page.tasks.at(-1)?.id;
+  if (!page.next) return { rows: page.tasks, next: null };
+  const below = placeOf(old.rows, last);
+  // A page that does not reach what was known leaves a gap: then the list begins anew.
+  if (old.rows.length === 0 || last > old.rows[0].id) return { rows: page.tasks, next: page.next };
+  const rest = old.rows.slice(old.rows[below]?.id === last ? below + 1 : below);
+  return rest.length ? { rows: [...page.tasks, ...rest], next: old.next } : { rows: page.tasks, next: page.next };
+}
+
+/** The rows with one as it is now: an event has all of it but data and result. Null where it is not among them. */
+function changed(old, row, status) {
+  const place = placeOf(old.rows, row.id);
+  if (old.rows[place]?.id !== row.id) return null;
+  const kept = !status || row.status === status ? [{ ...old.rows[place], ...row }] : [];
+  return { ...old, rows: old.rows.toSpliced(place, 1, ...kept) };
 }
 
 function useTasks(filters) {
   const filter = query(filters);
   const [state, setState] = useState({ filter, rows: [], next: undefined, error: null });
-  const reading = useRef(false);
+  const reading = useRef(null);
   const joined = filter === "" ? "?" : `${filter}&`;
-  const read = async (cursor) => {
+  const read = useCallback(async (cursor) => {
     if (reading.current === filter) return;
     reading.current = filter;
     try {
       const page = await get(`tasks${joined}limit=${PAGE}${cursor ? `&cursor=${cursor}` : ""}`);
-      setState((old) => {
-        if (old.filter !== filter || !cursor && old.rows.length === 0) {
-          return { filter, rows: page.tasks, next: page.next, error: null };
-        }
-        // A look at the newest alone may leave a gap behind it: then the list begins anew.
-        const gap = !cursor && page.next && !page.tasks.some((task) => task.id === old.rows[0].id);
-        // What a filter no longer matches goes.
-        const known = new Set(page.tasks.map((task) => task.id));
-        const last = page.tasks.at(-1)?.id ?? "";
-        const rest = gap ? [] : cursor ? old.rows : old.rows.filter((task) => known.has(task.id) || (page.next && task.id < last));
-        return { filter, rows: merged(rest, page.tasks), next: cursor || gap || !page.next ? page.next : old.next, error: null };
+      setState((before) => {
+        const old = before.filter === filter ? before : { rows: [], next: undefined };
+        const found = cursor ? { rows: [...old.rows, ...page.tasks], next: page.next } : headed(old, page);
+        return { filter, ...found, error: null };
       });
     } catch (error) {
       setState((old) => ({ ...old, error }));
     }
-    if (reading.current === filter) reading.current = false;
-  };
-  useEffect(() => {
-    read();
-    const timer = setInterval(() => document.hidden || read(), EVERY);
-    return () => clearInterval(timer);
+    if (reading.current === filter) reading.current = null;
   }, [filter]);
+  useLook(read);
+  useEffect(() => changes.listen({
+    row: (row) => setState((old) => (old.filter === filter && changed(old, row, filters.status)) || old),
+  }), [filter]);
   const current = state.filter === filter ? state : { rows: [], next: undefined, error: state.error };
-  return { ...current, more: () => current.next && read(current.next) };
+  return { ...current, read, more: () => current.next && read(current.next) };
 }
 
 /** What is typed stays, whatever is drawn anew meanwhile; it counts once the field is left, or by Enter. */
@@ -76,7 +93,8 @@ function Filters({ filters }) {
 }
 
 export function List({ filters }) {
-  const { rows, next, error, more } = useTasks(filters);
+  const { rows, next, error, read, more } = useTasks(filters);
+  const [selected, setSelected] = useState(new Map());
   const [top, setTop] = useState(0);
   const [height, setHeight] = useState(600);
   const box = useRef(null);
@@ -88,6 +106,12 @@ export function List({ filters }) {
   }, [rows.length > 0]);
   const first = Math.max(0, Math.floor(top / HEIGHT) - BEYOND);
   const last = Math.min(rows.length, Math.ceil((top + height) / HEIGHT) + BEYOND);
+  const select = (task) => {
+    const now = new Map(selected);
+    if (!now.delete(task.id)) now.set(task.id, task);
+    setSelected(now);
+  };
+  useEffect(() => setSelected(new Map()), [query(filters)]);
   useEffect(() => {
     if (last >= rows.length - 2 * BEYOND) more();
   }, [last, rows.length, next]);
@@ -96,14 +120,18 @@ export function List({ filters }) {
     <${Filters} filters=${filters} />
     <${Wrong} error=${error} />
     ${next !== undefined && rows.length === 0 && html`<${Empty}>No task is like that.<//>`}
-    ${rows.length > 0 && html`<div class="wide scroll" ref=${box} tabindex="0" role="region" aria-label="Tasks, newest first"
+    ${rows.length > 0 && html`<${Selection} filters=${filters} selected=${[...selected.values()]}
+        clear=${() => setSelected(new Map())} done=${() => read()} />
+      <div class="wide scroll" ref=${box} tabindex="0" role="region" aria-label="Tasks, newest first"
         onScroll=${(event) => setTop(event.target.scrollTop)}>
       <table class="rows" aria-rowcount=${next ? -1 : rows.length + 1}>
-        <thead><tr><th scope="col">Task</th><th scope="col">Action</th><th scope="col">Status</th>
+        <thead><tr><th scope="col"><span class="unseen">Select</span></th><th scope="col">Task</th><th scope="col">Action</th><th scope="col">Status</th>
           <th scope="col">Data</th><th scope="col">Created</th><th scope="col" class="n">Took</th></tr></thead>
         <tbody>
-          <tr class="space" aria-hidden="true"><td style=${{ height: `${first * HEIGHT}px` }} colspan="6"></td></tr>
+          <tr class="space" aria-hidden="true"><td style=${{ height: `${first * HEIGHT}px` }} colspan="7"></td></tr>
           ${rows.slice(first, last).map((task, place) => html`<tr key=${task.id} aria-rowindex=${first + place + 2}>
+            <td><input type="checkbox" aria-label="Select ${task.action} ${task.id.slice(-12)}" checked=${selected.has(task.id)}
+              onChange=${() => select(task)} /></td>
             <th scope="row"><a class="id" href="#/tasks/${task.id}">${task.id.slice(-12)}</a></th>
             <td class="cut">${task.action}</td>
             <td><${Status} of=${task.status} /></td>
@@ -112,7 +140,7 @@ export function List({ filters }) {
             <td class="n">${took(task.started_at, task.finished_at)}</td>
           </tr>`)}
           <tr class="space" aria-hidden="true">
-            <td style=${{ height: `${(rows.length - last) * HEIGHT}px` }} colspan="6"></td></tr>
+            <td style=${{ height: `${(rows.length - last) * HEIGHT}px` }} colspan="7"></td></tr>
         </tbody>
       </table>
     </div>

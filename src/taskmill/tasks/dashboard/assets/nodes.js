@@ -4,7 +4,7 @@ import { html } from "./preact.js";
 import { Time, usePoll, Wrong } from "./parts.js";
 
 export function Nodes() {
-  const { data, error } = usePoll("nodes");
+  const { data, error } = usePoll("nodes", 2000, false);
   return html`
     <h1>Nodes</h1>
     <${Wrong} error=${error} />

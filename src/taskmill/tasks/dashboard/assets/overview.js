@@ -2,6 +2,7 @@
 
 import { html } from "./preact.js";
 import { post } from "./api.js";
+import { Charts } from "./charts.js";
 import { Do, Empty, number, span, Status, Time, took, usePoll, Wrong } from "./parts.js";
 
 const WAITING = ["queued", "scheduled", "running"];
@@ -41,6 +42,7 @@ export function Overview() {
         </tr>`)}</tbody>
       </table></div>
     </section>
+    <${Charts} />
     <section aria-labelledby="last">
       <h2 id="last">Newest tasks</h2>
       ${last.data && last.data.count === 0 && html`<${Empty}>

@@ -2,11 +2,30 @@
 
 import { html, useCallback, useEffect, useRef, useState } from "./preact.js";
 import { get } from "./api.js";
+import { changes } from "./live.js";
 
-export const EVERY = 2000; // milliseconds between looks
+export const EVERY = 2000; // milliseconds between looks where the server does not tell of changes
+const SELDOM = 15_000; // where it does
 
-/** What a path answers, looked at again for as long as the page is seen. `reload` looks at once. */
-export function usePoll(path, every = EVERY) {
+/** Call something in a while, for as long as the page is seen, and soon after each change that the server tells of. */
+export function useLook(look, every = EVERY, live = true) {
+  const [told, setTold] = useState(changes.connected);
+  useEffect(() => {
+    look();
+    const again = () => document.hidden || look();
+    const timer = setInterval(again, live && told ? Math.max(every, SELDOM) : every);
+    addEventListener("focus", again);
+    const forget = live ? changes.listen({ changed: again, connected: setTold }) : () => {};
+    return () => {
+      clearInterval(timer);
+      removeEventListener("focus", again);
+      forget();
+    };
+  }, [look, every, live, told]);
+}
+
+/** What a path answers, looked at again and again. `reload` looks at once. */
+export function usePoll(path, every = EVERY, live = true) {
   const [state, setState] = useState({ path, data: null, error: null });
   const newest = useRef(0);
   const reload = useCallback(async () => {
@@ -18,14 +37,8 @@ export function usePoll(path, every = EVERY) {
       if (turn === newest.current) setState((old) => ({ path, data: old.path === path ? old.data : null, error }));
     }
   }, [path]);
-  useEffect(() => {
-    reload();
-    const timer = setInterval(() => document.hidden || reload(), every);
-    return () => {
-      clearInterval(timer);
-      newest.current++;
-    };
-  }, [reload, every]);
+  useLook(reload, every, live);
+  useEffect(() => () => void newest.current++, [path]);
   return { data: state.path === path ? state.data : null, error: state.error, reload };
 }
 

@@ -5,7 +5,7 @@ import { post } from "./api.js";
 import { brief, Do, Empty, span, Time, usePoll, Wrong } from "./parts.js";
 
 export function Schedules() {
-  const { data, error, reload } = usePoll("schedules");
+  const { data, error, reload } = usePoll("schedules", 2000, false);
   const schedules = data?.schedules ?? [];
   const path = (one) => `schedules/${encodeURIComponent(one.name)}`;
   return html`

@@ -1,13 +1,17 @@
 // One task: what was asked, what came of it, and what may be done about it.
 
-import { html } from "./preact.js";
-import { post } from "./api.js";
-import { Do, Empty, Json, Status, Time, took, usePoll, Wrong } from "./parts.js";
+import { html, useEffect, useState } from "./preact.js";
+import { get, post } from "./api.js";
+import { Graph } from "./graph.js";
+import { follow } from "./live.js";
+import { Do, Empty, Json, number, Status, Time, took, usePoll, Wrong } from "./parts.js";
 
 const OPEN = ["queued", "scheduled", "running"];
+const KEPT = 2000; // lines of the log
+const PICTURED = 40; // tasks that it follows
 
 function Fields({ of }) {
-  return html`<dl class="fields">${of.filter(([, value]) => value !== null && value !== undefined && value !== "").map(
+  return html`<dl class="fields">${of.filter(([, value]) => ![null, undefined, "", false].includes(value)).map(
     ([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
@@ -19,11 +23,24 @@ function Progress({ of }) {
     <span class="n">${done}${total ? ` of ${total}` : ""}</span></div>`;
 }
 
+const REASONS = {
+  paused: (one) => html`Its queue is paused${one.by && `, by ${one.by}`}${one.since && html`, <${Time} at=${one.since} />`}.`,
+  scheduled: (one) => html`Its time comes <${Time} at=${one.run_at} />.`,
+  held: (one) => html`It is held; unless it is released, it is cancelled <${Time} at=${one.until} />.`,
+  limit: (one) => `It is over the ${one.kind} of ${one.limit}${one.key === null ? "" : ` for ${one.key}`}, of which ${one.running.length} run.`,
+  place: (one) => (one.ahead === 0 ? "It is the next." : `${number(one.ahead)}${one.more ? " or more" : ""} go before it.`),
+  no_consumer: (one) => `Nobody takes tasks of the queue ${one.queue}.`,
+  no_action: (one) => `This application has no action ${one.action}.`,
+  no_queue: (one) => `This application has no queue ${one.queue}.`,
+  after: (one) => `It follows ${number(one.count)}${one.more ? " or more" : ""} that have not ended.`,
+};
+const wordsOf = (one) => REASONS[one.reason]?.(one) ?? JSON.stringify(one);
+
 function Why({ id }) {
   const { data } = usePoll(`tasks/${id}/why`);
   const reasons = data?.waiting_for ?? [];
   return reasons.length > 0 && html`<section><h2>Why it waits</h2>
-    <ul>${reasons.map((one) => html`<li>${one.detail ?? one.reason ?? JSON.stringify(one)}</li>`)}</ul></section>`;
+    <ul class="why">${reasons.map((one) => html`<li>${wordsOf(one)}</li>`)}</ul></section>`;
 }
 
 function Attempts({ of }) {
@@ -35,9 +52,74 @@ function Attempts({ of }) {
   </li>`)}</ol></section>`;
 }
 
+/** What the task says while it runs. Its events tell all of the log again where they begin anew. */
+function useEvents(path, changed) {
+  const [said, setSaid] = useState({ lines: [], progress: null, live: false });
+  useEffect(() => {
+    setSaid({ lines: [], progress: null, live: false });
+    return follow(`${path}/events`, (kind, data) => {
+      if (kind === "status") changed();
+      if (kind === "progress") setSaid((old) => ({ ...old, progress: data }));
+      if (kind === "log") setSaid((old) => ({ ...old, lines: [...old.lines, data].slice(-KEPT) }));
+    }, (live) => setSaid((old) => ({ ...old, live })));
+  }, [path]);
+  return said;
+}
+
+function Log({ lines }) {
+  return html`<section><h2>Log</h2><div class="log" tabindex="0" role="log" aria-label="Log">
+    ${lines.map((line, place) => html`<p key=${place}>${line.dropped > 0 && html`<i>${number(line.dropped)} lines were not kept</i> `}
+      <time datetime=${line.at} title=${line.at}>${line.at.slice(11, 23)}</time> <span>${line.message}</span></p>`)}
+  </div></section>`;
+}
+
+function Steps({ of }) {
+  return html`<section><h2>Steps</h2><ol class="steps">${of.map((one) => html`<li key=${one.name}>
+    <b>${one.name}</b> <span class="hint">took ${took(one.started_at, one.ended_at)}, <${Time} at=${one.ended_at} /></span></li>`)}
+  </ol></section>`;
+}
+
+/** The task, what it follows, and what those follow, as far as there is room. */
+function useBefore(task) {
+  const [found, setFound] = useState([]);
+  const first = task?.after?.join() ?? "";
+  useEffect(() => {
+    let gone = false;
+    (async () => {
+      const all = new Map();
+      const left = first === "" ? [] : first.split(",");
+      while (left.length > 0 && all.size < PICTURED) {
+        const id = left.shift();
+        if (all.has(id)) continue;
+        const one = await get(`tasks/${id}`).catch(() => ({ id, action: "pruned", status: "unknown" }));
+        all.set(id, one);
+        left.push(...(one.after ?? []));
+      }
+      if (!gone) setFound([...all.values()]);
+    })();
+    return () => {
+      gone = true;
+    };
+  }, [first, task?.status]);
+  return found;
+}
+
+function Before({ task }) {
+  const found = useBefore(task);
+  if (found.length === 0) return null;
+  const known = new Set([task.id, ...found.map((one) => one.id)]);
+  const nodes = [task, ...found].map(({ id, name, action, status }) => (
+    { id, title: name ?? action, note: id.slice(-12), state: status, href: `#/tasks/${id}` }));
+  const arrows = [task, ...found].flatMap(({ id, after }) => (after ?? []).filter((other) => known.has(other)).map(
+    (other) => ({ source: id, target: other, field: "after" })));
+  return html`<section><h2>What it follows</h2>
+    <${Graph} label="What the task follows" nodes=${nodes} arrows=${arrows} chosen=${null} /></section>`;
+}
+
 export function Task({ rest: [id] }) {
   const path = `tasks/${encodeURIComponent(id)}`;
   const { data: task, error, reload } = usePoll(path, 1000);
+  const said = useEvents(path, reload);
   if (task === null) return error ? html`<h1>Task</h1><${Wrong} error=${error} />` : null;
   const open = OPEN.includes(task.status);
   const again = ["failed", "cancelled"].includes(task.status);
@@ -48,12 +130,15 @@ export function Task({ rest: [id] }) {
       ${again && html`<${Do} label="Run again" kind="main" run=${() => post(`${path}/retry`)} done=${reload} />`}
     </div>
     <${Wrong} error=${error} />
-    <${Progress} of=${task.progress} />
+    <${Progress} of=${open && said.live ? said.progress ?? task.progress : task.progress} />
     ${task.error && html`<div class="card failed" role="note"><h2>${task.error.type}</h2>
       <p class="message">${task.error.message}</p></div>`}
     <${Fields} of=${[
       ["Queue", html`<a href="#/tasks?queue=${encodeURIComponent(task.queue)}">${task.queue}</a>`],
       ["Created", html`<${Time} at=${task.created_at} />`],
+      ["Held until", task.held_until && html`<${Time} at=${task.held_until} />`],
+      ["Expires", open && task.expires_at && html`<${Time} at=${task.expires_at} />`],
+      ["Batch", task.batch && html`<span class="id">${task.batch.slice(-12)}</span>`],
       ["Due", task.run_at && html`<${Time} at=${task.run_at} />`],
       ["Started", task.started_at && html`<${Time} at=${task.started_at} />`],
       ["Ended", task.finished_at && html`<${Time} at=${task.finished_at} />`],
@@ -70,5 +155,8 @@ export function Task({ rest: [id] }) {
         : html`<${Json} value=${task.result} label="Result" />`}</section>
     </div>
     ${["queued", "scheduled"].includes(task.status) && html`<${Why} id=${task.id} />`}
+    <${Before} task=${task} />
+    ${said.lines.length > 0 && html`<${Log} lines=${said.lines} />`}
+    ${task.steps?.length > 0 && html`<${Steps} of=${task.steps} />`}
     ${task.attempts?.length > 0 && html`<${Attempts} of=${task.attempts} />`}`;
 }
