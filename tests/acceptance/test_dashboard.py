@@ -41,6 +41,8 @@ async def slow() -> None:
 
 @action
 async def count() -> None:
+    from taskmill import current_task
+
     task = current_task()
     task.log("begun <b>now</b>")
     task.progress(5, 10, "half way")
@@ -283,16 +285,18 @@ def test_a_task_that_runs_tells_how_far_it_is_and_what_it_does(page: Page, serve
 
 
 def test_what_happens_is_told_and_not_looked_for(page: Page, server: Server) -> None:
-    show(page, server, "tasks?action=keep")
-    expect(page.locator("h1")).to_be_visible()
-    with page.expect_request(lambda request: request.url.endswith("/events")):
-        page.reload()
+    page.clock.install()
+    with page.expect_response(lambda answer: answer.url.endswith("/events")):
+        show(page, server, "tasks?action=keep")
+    body = {"action": "keep", "data": {"value": "told of"}, "delay": 3600}
+    id_ = server.request("POST", "/tasks", body).json()["id"]
+    expect(row(page, "told of")).to_contain_text("scheduled")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.wait_for_timeout(3_000)  # by looking alone it would have asked once at least
-    assert [url for url in asked if "/tasks" in url] == []
-    server.submit("keep", {"value": "told of"})
-    expect(row(page, "told of")).to_contain_text("completed")
+    page.clock.run_for(14_000)  # by looking alone it would ask seven times
+    assert len([url for url in asked if "/tasks" in url]) < 3
+    server.request("POST", f"/tasks/{id_}/cancel")
+    expect(row(page, "told of")).to_contain_text("cancelled")
 
 
 def test_without_events_the_page_looks_again_and_again(page: Page, server: Server) -> None:
@@ -397,8 +401,9 @@ def test_axe_finds_nothing_to_mend(page: Page, server: Server, tmp_path: Path) -
         assert script is not None
         axe = script.read().decode()
     id_ = server.ended(server.submit("shout", {"text": "seen"}))["id"]
-    for dark in ("light", "dark"):
-        page.emulate_media(color_scheme="dark" if dark == "dark" else "light")
+    for look, width in (("light", 1280), ("dark", 1280), ("light", 360)):
+        page.emulate_media(color_scheme="dark" if look == "dark" else "light")
+        page.set_viewport_size({"width": width, "height": 800})
         for place in ("", "tasks", f"tasks/{id_}", "failures", "actions", "schedules", "nodes", "registry"):
             show(page, server, place)
             expect(page.locator("h1")).to_be_visible()
@@ -410,7 +415,7 @@ def test_axe_finds_nothing_to_mend(page: Page, server: Server, tmp_path: Path) -
             found = page.evaluate(
                 "axe.run().then(found => found.violations.map(one => [one.id, one.nodes.map(n => n.html)]))"
             )
-            assert found == [], (place, dark)
+            assert found == [], (place, look, width)
 
 
 def test_a_key_is_asked_for_where_the_api_wants_one(page: Page, tmp_path: Path) -> None:

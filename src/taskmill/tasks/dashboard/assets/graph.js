@@ -84,9 +84,8 @@ export function Graph({ nodes, arrows, label, chosen = null, choose }) {
       ${nodes.map(({ id, title, note, state, href }) => {
         const { x, y } = places.get(id);
         return html`<a key=${id} href=${href} class="node ${faint(id) ? "faint" : ""} ${id === chosen ? "chosen" : ""}"
-            aria-label="${title}, ${note}, ${state}"
             onMouseEnter=${() => choose?.(id)} onMouseLeave=${() => choose?.(null)} onFocus=${() => choose?.(id)} onBlur=${() => choose?.(null)}>
-          <title>${title}: ${note}, ${state}</title>
+          <title>${title}, ${note}, ${state}</title>
           <rect x=${x} y=${y} width=${BOX.width} height=${BOX.height} rx="7" />
           <circle class="status ${state}" cx=${x + 14} cy=${y + 15} r="4" />
           <text x=${x + 25} y=${y + 19}>${cut(title, 20)}</text>

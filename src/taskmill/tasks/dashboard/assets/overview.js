@@ -3,12 +3,12 @@
 import { html } from "./preact.js";
 import { post } from "./api.js";
 import { Charts } from "./charts.js";
-import { Do, Empty, number, span, Status, Time, took, usePoll, Wrong } from "./parts.js";
+import { Do, Empty, EVERY, number, span, Status, Table, Time, took, usePoll, Wrong } from "./parts.js";
 
 const WAITING = ["queued", "scheduled", "running"];
 
 export function Overview() {
-  const { data, error, reload } = usePoll("queues");
+  const { data, error, reload } = usePoll("queues", EVERY, false); // their depth is counted by the clock, and not at each change
   const last = usePoll("tasks?limit=12");
   const failed = usePoll("tasks?status=failed&limit=100");
   const queues = data?.queues ?? [];
@@ -25,7 +25,7 @@ export function Overview() {
     </ul>
     <section aria-labelledby="queues">
       <h2 id="queues">Queues</h2>
-      <div class="wide"><table>
+      <${Table} label="Queues">
         <thead><tr>
           <th scope="col">Queue</th><th scope="col" class="n">Queued</th><th scope="col" class="n">Scheduled</th>
           <th scope="col" class="n">Running</th><th scope="col" class="n">Consumers</th>
@@ -40,14 +40,14 @@ export function Overview() {
           <td><${Do} label=${queue.paused ? "Resume" : "Pause"} done=${reload}
             run=${() => post(`queues/${encodeURIComponent(queue.name)}/${queue.paused ? "resume" : "pause"}`)} /></td>
         </tr>`)}</tbody>
-      </table></div>
+      <//>
     </section>
     <${Charts} />
     <section aria-labelledby="last">
       <h2 id="last">Newest tasks</h2>
       ${last.data && last.data.count === 0 && html`<${Empty}>
         Nothing was submitted yet. <a href="#/actions">Submit a task</a>, or POST one to /tasks.<//>`}
-      ${last.data && last.data.count > 0 && html`<div class="wide"><table>
+      ${last.data && last.data.count > 0 && html`<${Table} label="Newest tasks">
         <thead><tr><th scope="col">Task</th><th scope="col">Action</th><th scope="col">Status</th>
           <th scope="col">Created</th><th scope="col" class="n">Took</th></tr></thead>
         <tbody>${last.data.tasks.map((task) => html`<tr key=${task.id}>
@@ -55,6 +55,6 @@ export function Overview() {
           <td>${task.action}</td><td><${Status} of=${task.status} /></td>
           <td><${Time} at=${task.created_at} /></td>
           <td class="n">${took(task.started_at, task.finished_at)}</td></tr>`)}</tbody>
-      </table></div>`}
+      <//>`}
     </section>`;
 }

@@ -75,6 +75,11 @@ export function Empty({ children }) {
   return html`<p class="empty">${children}</p>`;
 }
 
+/** A table that is moved sideways where it is too wide, by the keyboard too. */
+export function Table({ label, children }) {
+  return html`<div class="wide" tabindex="0" role="group" aria-label=${label}><table>${children}</table></div>`;
+}
+
 export function Json({ value, label }) {
   const text = JSON.stringify(value, null, 2) ?? "null";
   return html`<pre tabindex="0" aria-label=${label}>${text}</pre>`;

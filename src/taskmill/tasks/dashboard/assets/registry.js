@@ -2,7 +2,7 @@
 
 import { html, useState } from "./preact.js";
 import { Graph } from "./graph.js";
-import { number, Status, usePoll, Wrong } from "./parts.js";
+import { number, Status, Table, usePoll, Wrong } from "./parts.js";
 
 const ROUTES = ["http.endpoint", "function.python"];
 const short = (id) => id.replace(/^app:/, "");
@@ -29,11 +29,11 @@ export function Registry({ rest: [asked] }) {
       <${Graph} label="Entries and arrows" arrows=${arrows} chosen=${seen} choose=${setChosen}
         nodes=${shown.map(({ id, kind, state }) => ({ id, title: short(id), note: kind, state, href: `#/registry/${encodeURIComponent(id)}` }))} />
       <section aria-labelledby="entries"><h2 id="entries">As a list</h2>
-        <div class="wide" tabindex="0" role="region" aria-labelledby="entries"><table>
+        <${Table} label="Entries">
           <thead><tr><th scope="col">Entry</th><th scope="col">Kind</th><th scope="col">State</th><th scope="col">What it names, by which field</th></tr></thead>
           <tbody>${shown.map((entry) => html`<tr key=${entry.id}>
             <th scope="row">${short(entry.id)}</th><td><code>${entry.kind}</code></td><td><${Status} of=${entry.state} /></td>
             <td class="names">${names(entry.id).map((arrow) => html`<span key=${arrow.field}>${short(arrow.target)}
               <span class="hint">${arrow.field}</span></span> `)}</td>
-          </tr>`)}</tbody></table></div></section>`}`;
+          </tr>`)}</tbody><//></section>`}`;
 }

@@ -2,7 +2,7 @@
 
 import { html } from "./preact.js";
 import { post } from "./api.js";
-import { brief, Do, Empty, span, Time, usePoll, Wrong } from "./parts.js";
+import { brief, Do, Empty, span, Table, Time, usePoll, Wrong } from "./parts.js";
 
 export function Schedules() {
   const { data, error, reload } = usePoll("schedules", 2000, false);
@@ -12,7 +12,7 @@ export function Schedules() {
     <h1>Schedules</h1>
     <${Wrong} error=${error} />
     ${data && schedules.length === 0 && html`<${Empty}>Nothing is scheduled. PUT /schedules/NAME makes one.<//>`}
-    ${schedules.length > 0 && html`<div class="wide"><table>
+    ${schedules.length > 0 && html`<${Table} label="Schedules">
       <thead><tr><th scope="col">Schedule</th><th scope="col">When</th><th scope="col">Action</th><th scope="col">Data</th>
         <th scope="col">Next</th><th scope="col">Last</th><th scope="col"><span class="unseen">What to do</span></th></tr></thead>
       <tbody>${schedules.map((one) => html`<tr key=${one.name}>
@@ -24,5 +24,5 @@ export function Schedules() {
         <td class="buttons"><${Do} label="Run now" run=${() => post(`${path(one)}/run`)} done=${reload} />
           <${Do} label=${one.paused ? "Resume" : "Pause"} done=${reload}
             run=${() => post(`${path(one)}/${one.paused ? "resume" : "pause"}`)} /></td>
-      </tr>`)}</tbody></table></div>`}`;
+      </tr>`)}</tbody><//>`}`;
 }
