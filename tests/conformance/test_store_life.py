@@ -10,6 +10,7 @@ from stores import Place
 
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.model import TaskDetails
+from taskmill.tasks.rows.over import Over
 from taskmill.tasks.rows.steps import KEPT_ATTEMPTS
 
 # Everything that JSON can hold and a database may stumble over.
@@ -159,7 +160,15 @@ def test_what_is_due_is_queued_and_what_nobody_started_in_time_expires(place: Pl
             due = await stored.store.due(at + 1_500, 10)
             assert [row[0] for row in due] == scheduled[:2]
             assert await stored.reader.expired(at + 600, 10) == [expiring]
-            assert await stored.store.expire([expiring, scheduled[2]]) == [expiring, scheduled[2]]
+            told: list[Over] = []
+            assert await stored.store.expire([expiring, scheduled[2]], told.extend) == [
+                expiring,
+                scheduled[2],
+            ]
+            assert [(one.key, one.status) for one in told] == [
+                (expiring, Status.FAILED),
+                (scheduled[2], Status.FAILED),
+            ]
             assert await stored.store.expire([expiring]) == []
             task = await stored.show(expiring)
             assert task.error is not None
@@ -172,14 +181,15 @@ def test_what_is_held_too_long_ends_among_what_is_due(place: Place) -> None:
     async def main() -> None:
         async with place.open() as database:
             stored = Stored(database)
-            lapsed: list[bytes] = []
+            lapsed: list[Over] = []
             stored.store.lapsed = lapsed.extend
             at = now()
             status = Status.SCHEDULED.value
             held = [await stored.add_full(status=status, run_at=at + number, held=0) for number in range(3)]
             own = await stored.add_full(status=status, run_at=at + 2)
             assert [row[0] for row in await stored.store.due(at + 2, 3)] == []
-            assert lapsed == held
+            assert [one.key for one in lapsed] == held
+            assert {one.status for one in lapsed} == {Status.CANCELLED}
             assert [row[0] for row in await stored.store.due(at + 2, 3)] == [own]
             assert await stored.states([*held, own]) == ["cancelled"] * 3 + ["queued"]
 

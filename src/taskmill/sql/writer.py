@@ -12,8 +12,10 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any, Generic, Protocol, TypeVar
 
+from taskmill.metrics import QUICK, Histogram
 from taskmill.sql.batch import Batch, Bundle, Call
 from taskmill.sql.errors import DatabaseDamaged, DatabaseUnavailable
 
@@ -97,7 +99,8 @@ class Writer:
 
     Lanes run in the order in which they were added, then bundles of rows, then calls. ``limit`` bounds how many
     of those, and rows of a lane that respects it, may wait. ``on_damage`` hears of an error after which nothing
-    can be written.
+    can be written. ``commits`` counts how long batches took, from when they were taken until all knew of it, and
+    ``failed`` those that could not be committed.
     """
 
     def __init__(
@@ -106,6 +109,9 @@ class Writer:
         self.loop = asyncio.get_running_loop()
         self.error: Exception | None = None  # why the last commit failed, if not for its rows
         self.damage: DatabaseDamaged | None = None  # after which nothing is written any more
+        self.commits = Histogram(QUICK)
+        self.failed = 0
+        self._began = 0.0  # when the batch under way was taken
         self._transactor = transactor
         self.limit = limit
         self._on_damage = on_damage
@@ -183,6 +189,7 @@ class Writer:
         bundles, self._bundles = self._bundles, []
         calls, self._calls = self._calls, []
         if groups or bundles or calls:
+            self._began = perf_counter()
             staged = bool(groups) and not self._upkeep and self.damage is None
             if staged:
                 staged = self._transactor.stage([(lane.sql, rows) for lane, rows, _ in groups])
@@ -229,6 +236,8 @@ class Writer:
     def _committed(self, outcomes: list[_Outcome]) -> None:
         last = outcomes[-1][2]
         self.error = self.damage or (last if isinstance(last, DatabaseUnavailable) else None)
+        self.commits.observe(perf_counter() - self._began)
+        self.failed += last is not None
         self._flushing = False
         heard = self._heard
         # The next batch is sent off first: the thread flushes it while this one's waiters are served.

@@ -188,7 +188,6 @@ class TaskService:
         tasks = Tasks(catalog, ids, placing, dispatchers, self.intake)
         self.scheduler = Scheduler(database, tasks, cluster.clock)
         self.external = External(database, cluster, traffic, catalog, placing, self.backlog, self.store)
-        self.external.observe = self.figures.meter.ended_outside
         self._join(database, newest, queues)
 
     def _steer(self, database: Database, placing: Placing) -> None:
@@ -206,9 +205,9 @@ class TaskService:
         self.asking = Asking(self.reader, self.catalog)
         self.many = Many(self.reader, self.listing, self.control)
         self.overview = Overview(self.reader, self.dispatchers, placing, own)
-        meter = Meter(own, placing.ageing_off)
+        meter = Meter(own, placing.ageing_off, self.catalog.label)
         self.figures = Figures(self.reader, self.overview, meter, self.nodes.name)
-        self.store.observe = meter.ended
+        self.store.observe, self.traffic.observe = meter.ended, meter.over
 
     def _queues(self) -> list[Queue]:
         named = [self.context.get(id_, Queue) for id_ in (self._config.queue, *self._config.queues)]

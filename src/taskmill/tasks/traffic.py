@@ -23,6 +23,7 @@ from taskmill.tasks.intake.backlog import Backlog
 from taskmill.tasks.intake.placing import Placing
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.message import Dispatchable, TaskMessage, from_row
+from taskmill.tasks.rows.over import Over
 from taskmill.tasks.rows.reader import Reader
 from taskmill.tasks.rows.store import Store
 from taskmill.tasks.stepping.keeping import Keeping
@@ -67,6 +68,7 @@ class Traffic:
         self._own = own
         self._ahead = ahead
         self.ways: Mapping[str, Way] = {}
+        self.observe: Callable[[Sequence[Over]], None]  # hears of ends that are not an attempt's here
         self.leased: dict[bytes, TaskMessage] = {}  # what workers outside have, where this process is alone
         self._following: dict[bytes, Dispatchable] = {}  # to run again once their cancelled life has let go
         self._writing: set[asyncio.Task[object]] = set()
@@ -101,9 +103,8 @@ class Traffic:
         """Dispatch what the last run left; ``newest`` is the greatest id, ``killed`` how that run ended."""
         running: dict[str, list[Dispatchable]] = {}
         for row in await self._reader.running():
-            if row[0] in self.leased:
-                continue
-            running.setdefault(row[5], []).append(self._strays.with_limit(row))
+            if row[0] not in self.leased:
+                running.setdefault(row[5], []).append(self._strays.with_limit(row))
         if running:
             count = sum(map(len, running.values()))
             logger.info("%d tasks were running when the last run ended; they run again", count)
@@ -123,16 +124,13 @@ class Traffic:
         ready: dict[str, list[TaskMessage]] = {}
         strays = [row for row in rows if self._strays.limit_of(row) is not None]
         if strays:
-            self._write_later(
-                lambda: self._strays.take_in(strays), "a limit of tasks that were stored before it"
-            )
+            what = "a limit of tasks that were stored before it"
+            self._write_later(lambda: self._strays.take_in(strays), what)
             rows = [row for row in rows if self._strays.limit_of(row) is None]
         for row in rows:
             registered = self.find(row[1], row[5])
             if registered is None:
-                logger.error(
-                    "task of action %r waits: this application lacks it, or queue %r", row[1], row[5]
-                )
+                logger.error("task of action %r waits: here is none, or no queue %r", row[1], row[5])
             else:
                 self._let_go(row[5], row[0])
                 ready.setdefault(row[5], []).append(from_row(row, registered))
@@ -220,8 +218,10 @@ class Traffic:
         """See to it that a task is queued when its time has come."""
         self._alarm.set(at)
 
-    def expired(self, keys: Sequence[bytes]) -> None:
-        """Keep tasks that have expired as rows from being started."""
+    def expired(self, ended: Sequence[Over]) -> None:
+        """Keep tasks that have ended as rows, since their time was over, from being started."""
+        self.observe(ended)
+        keys = [one.key for one in ended]
         self.changed(keys)
         self._backlog.changed(-len(keys))
         for key in keys:
@@ -233,6 +233,7 @@ class Traffic:
     def cancelled(self, cancelled: Sequence[Cancelled]) -> None:
         """Stop tasks that have been cancelled as rows, wherever they are."""
         self._backlog.changed(-len(cancelled))
+        self.observe([Over(one.key, one.queue, one.action, Status.CANCELLED) for one in cancelled])
         for key, status, rank, queue, action in cancelled:
             self._following.pop(key, None)
             self._reader.changes.note(key)

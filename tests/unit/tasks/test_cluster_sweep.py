@@ -20,6 +20,7 @@ from taskmill.tasks.cluster.beat import Details
 from taskmill.tasks.cluster.sweep import AT_ONCE, Sweep
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.message import Dispatchable
+from taskmill.tasks.rows.over import Over
 from taskmill.tasks.rows.schema import COMPONENT, MIGRATIONS, attempt, task
 
 LEADER, OTHER, DEAD = b"L" * 16, b"O" * 16, b"D" * 16
@@ -37,7 +38,7 @@ class Stage:
         self.database = database
         self.nodes = leading()
         self.returned: list[Dispatchable] = []
-        self.ended: list[bytes] = []
+        self.ended: list[Over] = []
         self.sweep = Sweep(database, self.nodes, self.returned.extend, self.ended.extend)
         self._number = 0
 
@@ -108,7 +109,7 @@ async def test_it_gives_back_what_a_dead_node_had_and_nothing_else(tmp_path: Pat
             (claimed, "a", "{}", 0, 3, "tasks", 7, None, None, None, None, None),
             (first, "a", "{}", 1, 3, "tasks", 7, None, None, None, None, None),
         ]
-        assert there.ended == [last]
+        assert there.ended == [Over(last, "tasks", "a", Status.FAILED)]
         assert await there.sweep.once() == 0
 
 

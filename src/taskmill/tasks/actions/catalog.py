@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from taskmill.tasks.stepping.keeping import Keeping
 
 
+OTHER = "other"  # what tasks are counted as whose action no name is declared for: there may be any number
+
+
 class Registered:
     """An action in a catalog, with what running it often needs at hand."""
 
@@ -93,6 +96,10 @@ class Catalog:
     def find(self, name: str) -> Registered | None:
         """Return the action of that name, or the one that takes any name, or None."""
         return self._actions.get(name) or self._actions.get(ANY)
+
+    def label(self, name: str) -> str:
+        """Return an action's name, or the one word for all that go by names of their own."""
+        return name if name in self._actions and name != ANY else OTHER
 
     def names(self) -> list[str]:
         """Return every name, sorted."""

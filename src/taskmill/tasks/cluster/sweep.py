@@ -23,6 +23,7 @@ from taskmill.tasks.control.dead_letter import DeadLetters
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.message import Dispatchable
 from taskmill.tasks.model import TaskError, timestamp
+from taskmill.tasks.rows.over import Over
 from taskmill.tasks.rows.sharing import FREE
 from taskmill.tasks.rows.steps import FORGET, KEPT_ATTEMPTS
 
@@ -40,14 +41,14 @@ class Swept:
 
     def __init__(self) -> None:
         self.returned: list[Dispatchable] = []
-        self.ended: list[bytes] = []
+        self.ended: list[Over] = []
         self.last: bytes | None = None  # the id that the next look begins after; None at the end
 
 
 class Sweep:
     """Looks for tasks of nodes that are no more, while this node leads.
 
-    ``returned`` gets the rows of those that are queued again, ``ended`` the keys of those that have failed since
+    ``returned`` gets the rows of those that are queued again, ``ended`` those that have failed since
     no attempt was left; both in the order of commits. ``letters`` hears of the latter, where failed tasks are
     published.
     """
@@ -57,7 +58,7 @@ class Sweep:
         database: Database,
         nodes: Nodes,
         returned: Callable[[Sequence[Dispatchable]], None],
-        ended: Callable[[Sequence[bytes]], None],
+        ended: Callable[[Sequence[Over]], None],
         letters: DeadLetters | None = None,
     ) -> None:
         self._database = database
@@ -169,7 +170,7 @@ class Sweep:
             transaction.change(FORGET, id_=key, attempt_=number - KEPT_ATTEMPTS)
         if self._letters is not None:
             self._letters.expired(transaction, key, now)
-        swept.ended.append(key)
+        swept.ended.append(Over(key, row[5], row[1], Status.FAILED))
 
     def _tell(self, swept: Swept) -> None:
         if swept.returned:

@@ -12,6 +12,7 @@ from taskmill.tasks.dispatch.dispatcher import Dispatcher
 from taskmill.tasks.dispatch.limits import Limits
 from taskmill.tasks.intake.backlog import Backlog
 from taskmill.tasks.message import Dispatchable, TaskMessage, from_row
+from taskmill.tasks.rows.over import Over
 from taskmill.tasks.rows.reader import Reader
 from taskmill.tasks.traffic import Traffic
 from taskmill.tasks.work.worker import Worker
@@ -65,8 +66,10 @@ class Turnover:
                 self._dispatchers[queue].settled(drawn)
             self._dispatchers[queue].committed_ranked([message])
 
-    def lost(self, keys: Sequence[bytes]) -> None:
+    def lost(self, ended: Sequence[Over]) -> None:
         """Let go of tasks that have failed with the node that had them."""
+        self._traffic.observe(ended)
+        keys = [one.key for one in ended]
         self._traffic.changed(keys)
         self._backlog.changed(-len(keys))
         for key in keys:

@@ -11,6 +11,7 @@ from taskmill.tasks.dispatch.alarm import Alarm
 from taskmill.tasks.intake.placing import Placing
 from taskmill.tasks.rows import steps
 from taskmill.tasks.rows.due import end_held
+from taskmill.tasks.rows.over import Over, over
 from taskmill.tasks.rows.store import Store
 
 
@@ -25,7 +26,7 @@ class Holding:
         store: Store[Any, Any],
         placing: Placing,
         alarm: Alarm,
-        ended: Callable[[list[bytes]], None],
+        ended: Callable[[list[Over]], None],
         clock: Callable[[], int],
     ) -> None:
         self._database = store.database
@@ -56,9 +57,9 @@ class Holding:
         """Cancel a task; tell whether it was held."""
         now = int(time() * 1000)
 
-        def call(transaction: Transaction) -> list[bytes]:
+        def call(transaction: Transaction) -> list[Over]:
             dropped = end_held(transaction, key, now, "dropped", "its client took it back")
-            return [key] if dropped else []
+            return [over(transaction, key)] if dropped else []
 
-        dropped: list[bytes] = await self._database.write(call, self._ended)
+        dropped: list[Over] = await self._database.write(call, self._ended)
         return bool(dropped)

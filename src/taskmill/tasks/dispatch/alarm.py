@@ -15,6 +15,7 @@ from typing import Any
 from taskmill.sql import Overloaded
 from taskmill.sql.errors import DatabaseError
 from taskmill.tasks.message import Dispatchable
+from taskmill.tasks.rows.over import Over
 from taskmill.tasks.rows.reader import Reader
 from taskmill.tasks.rows.store import Store
 
@@ -28,7 +29,7 @@ PAUSE = 0.5  # seconds after a failure
 class Alarm:
     """Rings for scheduled and for expiring tasks.
 
-    ``due`` gets the rows of tasks that are queued now, ``expired`` the keys of those that have ended, both in
+    ``due`` gets the rows of tasks that are queued now, ``expired`` those that have ended, both in
     the order of commits; ``started`` tells which are no longer waiting though their row does not say so yet.
     ``elsewhere`` is told of new times while the alarm is another node's, and ``ahead`` tells by how many seconds
     the clock of all nodes is before this one's.
@@ -39,7 +40,7 @@ class Alarm:
         store: Store[Any, Any],
         reader: Reader,
         due: Callable[[Sequence[Dispatchable]], None],
-        expired: Callable[[Sequence[bytes]], None],
+        expired: Callable[[Sequence[Over]], None],
         started: Callable[[bytes], bool],
         *,
         ahead: Callable[[], float] = lambda: 0.0,

@@ -138,7 +138,7 @@ async def _end(request: Request, tasks: TaskService, one: Named | None, failure:
         ended = None if one is None else (await tasks.external.leases.fail({one: failure}))[0]
     if one is None or ended is None:
         raise await _refused(request, tasks)
-    return Stored(bodies.id_text(one), ended.status.word)
+    return Stored(bodies.id_text(one), ended.over.status.word)
 
 
 async def _read(request: Request, type_: type[bodies.L]) -> tuple[bodies.L, Named | None]:

@@ -23,7 +23,7 @@ from taskmill.tasks.external.leases import GIVEN_BACK, Ended, Leased, Leases, Na
 from taskmill.tasks.insist import insist
 from taskmill.tasks.intake.backlog import Backlog
 from taskmill.tasks.intake.placing import Placing
-from taskmill.tasks.lifecycle import ENDED, Status
+from taskmill.tasks.lifecycle import ENDED
 from taskmill.tasks.message import Dispatchable, TaskMessage
 from taskmill.tasks.rows.reader import RUNNING_AT_ONCE
 from taskmill.tasks.rows.store import Store
@@ -70,7 +70,6 @@ class External:
         self._counters: dict[str, Counter] = {}
         self._left: dict[bytes, int] = {}  # of claims made here: how many of their tasks have not ended
         self._writing: set[asyncio.Task[None]] = set()
-        self.observe: Callable[[list[tuple[str, Status]]], None] = lambda _: None  # of ends, by their queues
 
     def open(
         self,
@@ -228,15 +227,15 @@ class External:
     def _ended(self, ended: Sequence[Ended]) -> None:
         """Let go of tasks whose attempt's end is stored."""
         self._traffic.changed([one.named.key for one in ended])
-        over = [one.named.key for one in ended if one.status in ENDED]
-        self.observe([(one.queue, one.status) for one in ended])
+        over = [one.named.key for one in ended if one.over.status in ENDED]
+        self._traffic.observe([one.over for one in ended if one.counts])
         self._backlog.changed(-len(over))
         self._traffic.told(over)
         if self._database.shared:
             for one in ended:
-                drawn = self._cluster.ways[one.queue].outstanding.pop(one.named.key)
+                drawn = self._cluster.ways[one.over.queue].outstanding.pop(one.named.key)
                 if drawn is not None:
-                    self._dispatchers[one.queue].settled(drawn)
+                    self._dispatchers[one.over.queue].settled(drawn)
         found = [self.leased.pop(one.named.key, None) for one in ended]
         self._traffic.ended([message for message in found if message is not None])
         again = [one.run_at for one in ended if one.run_at is not None]

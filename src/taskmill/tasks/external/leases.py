@@ -18,6 +18,7 @@ from taskmill.tasks.model import TaskError, timestamp
 from taskmill.tasks.notes.notes import Notes
 from taskmill.tasks.notes.said import Said
 from taskmill.tasks.rows import sharing
+from taskmill.tasks.rows.over import Over
 from taskmill.tasks.rows.steps import FORGET, KEPT_ATTEMPTS
 
 MOST = 1_000  # tasks in one request
@@ -40,12 +41,15 @@ class Named(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """What became of a leased task; ``run_at`` (milliseconds since 1970) if it runs again."""
+    """What became of a leased task; ``run_at`` (milliseconds since 1970) if it runs again.
+
+    ``counts`` says whether that was an attempt: not where it was given back.
+    """
 
     named: Named
-    queue: str
-    status: Status
+    over: Over
     run_at: int | None = None
+    counts: bool = True
 
 
 class Judge(Protocol):
@@ -119,7 +123,7 @@ class Leases:
                 ((until[lease],),) = transaction.fetch(statements.ONE, id_=lease)
             rows = _rows(transaction, [message.key for message in messages], data=True)
             return [
-                Leased(message, row[6], leases[message.key], until[leases[message.key]])
+                Leased(message, row[7], leases[message.key], until[leases[message.key]])
                 for message in messages
                 if (row := rows.get(message.key)) and _is(row, Status.RUNNING, leases[message.key])
             ]
@@ -171,7 +175,7 @@ class Leases:
                 row = rows.get(one.key)
                 own.append(row is not None and _is(row, Status.COMPLETED, one.lease))
                 if own[-1] and row is not None and row[3] == finished:
-                    ended.append(Ended(one, row[4], Status.COMPLETED))
+                    ended.append(Ended(one, Over(one.key, row[4], row[6], Status.COMPLETED)))
             return own
 
         return await self.database.write(call, lambda _: self._ended(self._fresh(finished, ended)))
@@ -224,12 +228,12 @@ class Leases:
         if again is None:
             transaction.change(statements.FAIL, finished_at_=now, error_=error, **own)
             self._note_letter(transaction, one.key, now)
-            return Ended(one, queue, Status.FAILED)
+            return Ended(one, Over(one.key, queue, row[1], Status.FAILED))
         run_at, rank = again
         counted = number if failure.counts else number - 1
         values = {"counted_": counted, "error_": error, "rank_": rank, "run_at_": run_at}
         transaction.change(statements.RETRY, **values, **own)
-        return Ended(one, queue, Status.SCHEDULED, run_at)
+        return Ended(one, Over(one.key, queue, row[1], Status.SCHEDULED), run_at, failure.counts)
 
 
 GIVEN_BACK = Failure("released", "its worker gave it back", after=0, counts=False)

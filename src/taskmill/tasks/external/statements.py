@@ -122,10 +122,11 @@ ALL_LEASED: Select[Any] = (
 
 @cache
 def rows_of(count: int, data: bool) -> Select[Any]:
-    """What becomes of tasks: id, status, lease, when it ended, queue, attempt, and its data if that is wanted.
+    """What becomes of tasks: id, status, lease, when it ended, queue, attempt, action, and its data if that is wanted.
 
     Parameters: those of ``sharing.keys``.
     """
     keys: list[Any] = [bindparam(f"key{number}_", LargeBinary) for number in range(count)]
-    columns = (task.c.id, task.c.status, task.c.node, task.c.finished_at, task.c.queue, task.c.attempt)
+    row = task.c
+    columns = (row.id, row.status, row.node, row.finished_at, row.queue, row.attempt, row.action)
     return select(*columns, *([task.c.data] if data else [])).where(task.c.id.in_(keys))

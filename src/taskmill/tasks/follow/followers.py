@@ -22,6 +22,7 @@ from taskmill.tasks.follow.verdicts import Settled
 from taskmill.tasks.intake.placing import NewTask, Placing
 from taskmill.tasks.message import Dispatchable, TaskMessage
 from taskmill.tasks.rows import sharing
+from taskmill.tasks.rows.over import Over
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +35,8 @@ AGAIN: Final = 0.5  # seconds after a look that failed
 class Followers:
     """Queues tasks once those that they follow have ended, or fails them with those.
 
-    ``queued`` gets the rows of tasks that are queued, ``failed`` the keys of those that have failed; both in the order
-    of commits. ``clock`` gives the milliseconds since 1970 by the clock of all nodes.
+    ``queued`` gets the rows of tasks that are queued, ``failed`` those that have failed; both in the order of
+    commits. ``clock`` gives the milliseconds since 1970 by the clock of all nodes.
     """
 
     letters: DeadLetters | None = None
@@ -46,7 +47,7 @@ class Followers:
         placing: Placing,
         clock: Callable[[], int],
         queued: Callable[[Sequence[Dispatchable]], None],
-        failed: Callable[[Sequence[bytes]], None],
+        failed: Callable[[Sequence[Over]], None],
     ) -> None:
         self._database = database
         self._placing = placing

@@ -18,6 +18,7 @@ from taskmill.tasks.message import Dispatchable
 from taskmill.tasks.model import TaskError, timestamp
 from taskmill.tasks.rows import sharing, steps
 from taskmill.tasks.rows import statements as rows
+from taskmill.tasks.rows.over import Over, over
 
 FAILED_WITH = "dependency_failed"
 
@@ -35,7 +36,7 @@ class Settled:
 
     def __init__(self) -> None:
         self.queued: list[Dispatchable] = []
-        self.failed: list[bytes] = []
+        self.failed: list[Over] = []
 
 
 async def judge(database: Database, followers: Sequence[bytes]) -> list[Verdict]:
@@ -78,7 +79,7 @@ def carry_out(
             if verdict.ready:
                 settled.queued += queue(transaction, verdict.follower, placing, now)
             elif verdict.culprit is not None and _fail(transaction, verdict.follower, verdict.culprit):
-                settled.failed.append(verdict.follower)
+                settled.failed.append(over(transaction, verdict.follower))
                 if letters is not None:
                     letters.expired(transaction, verdict.follower, now)
         return settled

@@ -8,16 +8,18 @@ import msgspec
 
 from taskmill.sql import Transaction
 from taskmill.tasks.intake.turns import in_turn
+from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.message import Dispatchable
 from taskmill.tasks.model import TaskError, timestamp
 from taskmill.tasks.rows import statements, steps
+from taskmill.tasks.rows.over import Over
 
 
 class Due(NamedTuple):
-    """The rows of tasks that are queued now, and the keys of those that have ended unreleased."""
+    """The rows of tasks that are queued now, and those that have ended unreleased."""
 
     queued: list[Dispatchable]
-    lapsed: list[bytes]
+    lapsed: list[Over]
 
 
 def queue_due(transaction: Transaction, now: int, limit: int) -> Due:
@@ -28,7 +30,7 @@ def queue_due(transaction: Transaction, now: int, limit: int) -> Due:
         row: Dispatchable = tuple(columns)
         if held is not None:
             if end_held(transaction, row[0], now, "hold_ended", "nobody released it in time"):
-                due.lapsed.append(row[0])
+                due.lapsed.append(Over(row[0], row[5], row[1], Status.CANCELLED))
             continue
         placed = in_turn(transaction, row, fair.get(row[0]))
         if transaction.change(steps.DUE, id_=row[0]):

@@ -22,6 +22,7 @@ from taskmill.tasks.notes.notes import Notes
 from taskmill.tasks.rows import statements, steps
 from taskmill.tasks.rows.due import Due, queue_due
 from taskmill.tasks.rows.guarding import Guarded, Rows
+from taskmill.tasks.rows.over import Over, over
 
 logger = logging.getLogger(__name__)
 S = TypeVar("S")
@@ -61,13 +62,11 @@ class Store(Generic[S, F]):
         node: Callable[[], bytes] | None = None,
     ) -> None:
         self.database = database
-        self.lapsed: Callable[[list[bytes]], None] = lambda _: None  # hears of held tasks whose time was over
+        self.lapsed: Callable[[list[Over]], None] = lambda _: None  # hears of held tasks whose time was over
         self.dead_letters: DeadLetters | None = None  # where failed tasks are published, if anywhere
         self._scheduled = scheduled
         self._put_off = put_off or ended
-        self.observe: Callable[[Outcome, list[Row], list[TaskMessage]], None] = (
-            _nobody  # of ends, once a commit
-        )
+        self.observe: Callable[[Outcome, list[Row], list[TaskMessage]], None] = _nobody  # once a commit
         writer = database.writer
         self._limit = writer.limit
         self._adding = 0  # bytes of data that wait for a commit
@@ -218,26 +217,26 @@ class Store(Generic[S, F]):
         return due.queued
 
     async def expire(
-        self, keys: Sequence[bytes], then: Callable[[list[bytes]], None] | None = None
+        self, keys: Sequence[bytes], then: Callable[[list[Over]], None] | None = None
     ) -> list[bytes]:
-        """End tasks that nobody started in time, if they still wait; give those to ``then``, and return them."""
+        """End tasks that nobody started in time, if they still wait; give those to ``then``, and return their ids."""
         now = int(time() * 1000)
         error = TaskError("expired", "nobody started it in time", timestamp(now))
         text = msgspec.json.encode(error).decode()
         letters = self.dead_letters
 
-        def call(transaction: Transaction) -> list[bytes]:
+        def call(transaction: Transaction) -> list[Over]:
             values = {"finished_at_": now, "error_": text, **self._owner()}
             expired = [key for key in keys if transaction.change(self._steps.expire, id_=key, **values)]
             if letters is not None:
                 for key in expired:
                     letters.expired(transaction, key, now)
-            return expired
+            return [over(transaction, key) for key in expired]
 
         expired = await self.database.write(call, then)
         if letters is not None:
             letters.committed()
-        return expired
+        return [one.key for one in expired]
 
     def _owner(self) -> dict[str, bytes]:
         return {} if self.node is None else {"node_": self.node()}
