@@ -6,17 +6,29 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from taskmill.tasks.actions.action import action
     from taskmill.tasks.actions.context import current_task, current_tasks
+    from taskmill.tasks.actions.named import TaskFilter
     from taskmill.tasks.actions.options import Unique
     from taskmill.tasks.actions.retrying import Backoff, Fail, Retry
     from taskmill.tasks.stepping.step import step
 
-__all__ = ["Backoff", "Fail", "Retry", "Unique", "action", "current_task", "current_tasks", "step"]
+__all__ = [
+    "Backoff",
+    "Fail",
+    "Retry",
+    "TaskFilter",
+    "Unique",
+    "action",
+    "current_task",
+    "current_tasks",
+    "step",
+]
 __version__ = "0.1.0"
 
 _MODULES = {
     "action": "actions.action",
     "current_task": "actions.context",
     "current_tasks": "actions.context",
+    "TaskFilter": "actions.named",
     "Unique": "actions.options",
     "Backoff": "actions.retrying",
     "Fail": "actions.retrying",

@@ -153,7 +153,7 @@ def test_help_tells_what_there_is() -> None:
     assert "check" in shown.output
     text = run("run", "--help").output
     for said in (
-        "--addr", "HOST:PORT", "--data", "--override", "-o", "NS:ENTRY:FIELD=VALUE", "--log-format", "text|json",
+        "--addr", "HOST:PORT", "--data", "--override", "-o", "NS:ENTRY:FIELD=VALUE", "--log-format", "text|json|auto",
         "--log-level", "drains", "Example:",
     ):  # fmt: skip
         assert said in text

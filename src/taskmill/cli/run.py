@@ -35,7 +35,10 @@ def run(
         bool, typer.Option("--reload", help="Start again, in place, when an action or the registry changes.")
     ] = False,
     log_format: Annotated[
-        LogFormat, typer.Option(help="Lines for people, or JSON for programs.")
+        LogFormat,
+        typer.Option(
+            help="Lines for people, JSON for programs, or `auto`: JSON where nobody sits at a terminal."
+        ),
     ] = LogFormat.TEXT,
     log_level: Annotated[LogLevel, typer.Option(help="How much to log.")] = LogLevel.INFO,
 ) -> None:

@@ -15,6 +15,7 @@ from taskmill.http.problem import MEDIA_TYPE, FieldError, problem
 
 if TYPE_CHECKING:
     from taskmill.http.auth.caller import Caller
+    from taskmill.http.middleware.incoming import Incoming
     from taskmill.http.streaming import Stream
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -61,6 +62,9 @@ class Exchange:
     def closing(self) -> asyncio.Event | None:
         """What is set once the server stops; None where nothing would tell, so that no answer should be held back."""
         return None
+
+    def met(self, incoming: Incoming) -> None:
+        """Hear what middleware is told of the request, before it is: for those who note it."""
 
     def hold(self, gone: Callable[[], None] | None) -> None:
         """Hold the answer back, and forget the request; ``gone()`` is called if the client goes. None: no longer."""

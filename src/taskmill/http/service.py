@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, cast
 import uvicorn
 from msgspec import Meta, Struct, field
 
+from taskmill.http.access import logged, logged_app
 from taskmill.http.asgi import asgi
 from taskmill.http.connection import Connection
 from taskmill.http.exchange import Exchange
@@ -74,6 +75,13 @@ class ServiceConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
             "others get 421. Empty: any."
         ),
     ] = field(default_factory=list)
+    access_log: Annotated[
+        bool,
+        Meta(
+            description="Log each request with `method`, `path`, `status`, `duration` in seconds, `client`, `caller` "
+            "and `request`, its id."
+        ),
+    ] = False
     insecure: Annotated[
         bool,
         Meta(
@@ -138,6 +146,8 @@ class HttpService:
         if not route.guarded and route.scope != "public":
             self._unguarded.append(route.path)
         place = route.method.encode(), route.path.encode()
+        if self._config.access_log and route.direct is not None:
+            route = route._replace(direct=logged(route, route.direct))
         if route.direct is not None and route.streams:
             self._streams.add(place[0], route.path, route.direct)
         elif route.direct is not None and "{" not in route.path:
@@ -175,9 +185,10 @@ class HttpService:
         app = asgi(self._paths)
         app.state.served = self._served
         app.state.closing = self.closing
+        served = logged_app(app) if self._config.access_log else app
         protocol = type("ServiceConnection", (Connection,), {"service": self})
         config = uvicorn.Config(
-            app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+            served, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
             date_header=True, proxy_headers=False, backlog=2048,
             ssl_context_factory=self._secure(),
             # What is left of the time allowed is for cutting off who does not read his answer.

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from taskmill import logs
 from taskmill.process.child import Call, Child
 from taskmill.process.ending import Cause
 from taskmill.process.messages import Completed, FunctionRef, Killed, Outcome, encode
@@ -165,7 +166,7 @@ class Crew:
                 if child in self._spares and not self._stopping:
                     self._relieve(child)
 
-        child.send([Call(PREPARE, encode((sys.path, self._preload)), done, quick=True)])
+        child.send([Call(PREPARE, encode((sys.path, self._preload, logs.settings())), done, quick=True)])
 
     def _relieve(self, successor: Child) -> None:
         """Retire the worker that was worn first, now that its successor is ready."""

@@ -11,10 +11,14 @@ from typing import Any
 
 from msgspec import json, msgpack
 
+from taskmill.logs import LogFormat, LogLevel, configure
 from taskmill.process.messages import FunctionRef
 from taskmill.process.source import load_attribute
 
 Runner = Callable[[bytes], bytes]
+
+# Where to import from, what to load, and how to log, if that is configured.
+Prepared = tuple[list[str], list[FunctionRef], tuple[LogFormat, LogLevel] | None]
 
 
 @cache
@@ -37,8 +41,10 @@ def unchanged(function: Runner) -> Runner:
 
 
 def prepare(payload: bytes) -> bytes:
-    """Make this process able to import what its parent can, and load functions before they are called."""
-    sys.path[:], functions = msgpack.decode(payload, type=tuple[list[str], list[FunctionRef]])
+    """Make this process able to import what its parent can, log as that does, and load functions before their calls."""
+    sys.path[:], functions, logs = msgpack.decode(payload, type=Prepared)
+    if logs is not None:
+        configure(*logs)
     for function in functions:
         # One that cannot be loaded is reported to each call of it: the others may be fine.
         with suppress(Exception):

@@ -13,6 +13,7 @@ from taskmill.registry import Entry, EntryConfig, Mistake
 from taskmill.sql import Database, DatabaseError, Overloaded
 from taskmill.supervisor import Context
 from taskmill.tasks.actions.catalog import Catalog
+from taskmill.tasks.actions.named import name_tasks
 from taskmill.tasks.actions.versions import number_schemas
 from taskmill.tasks.bulk.bulk import Bulk
 from taskmill.tasks.cluster import topics
@@ -89,6 +90,7 @@ class TaskService:
 
     async def start(self) -> None:
         """Load the actions, and dispatch what the last run left unfinished."""
+        name_tasks()
         self.catalog.load(self._config.actions, self._directory)
         pool = self.context.get(self._config.host, ProcessHost).pool
         pool.preload(self.catalog.isolated())

@@ -47,6 +47,7 @@ class Stack:
 
         def direct(exchange: Exchange) -> None:
             incoming = Incoming(route, method, exchange.headers, exchange.client)
+            exchange.met(incoming)
             met = Met(exchange, incoming)
             outcome = self._meet(incoming)
             if outcome is None:
@@ -70,9 +71,9 @@ class Stack:
             outcome = self._meet(incoming)
             if outcome is not None and not isinstance(outcome, Refusal):
                 outcome = await outcome
+            request.scope["taskmill.caller"] = incoming.caller
+            request.scope["taskmill.request_id"] = incoming.id
             if outcome is None:
-                request.scope["taskmill.caller"] = incoming.caller
-                request.scope["taskmill.request_id"] = incoming.id
                 request.scope["client"] = (incoming.client, request.client.port if request.client else 0)
                 response = await inner(request)
             else:

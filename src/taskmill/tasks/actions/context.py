@@ -21,6 +21,7 @@ class Inline:
     """What runs on the loop right now, with nothing in between: setting it costs next to nothing."""
 
     task: TaskMessage | Together | None = None
+    thread = 0  # that of the loop
 
 
 running: ContextVar[TaskMessage | CurrentTask | Together | None] = ContextVar(
@@ -41,13 +42,14 @@ def _to_nobody(_progress: bytes | None, _line: str | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CurrentTask:
-    """The task under way: its ``id``, which ``attempt`` this is, from 1 on, and its ``data`` as it was sent."""
+    """The task under way: its ``id`` and ``action``, which ``attempt`` this is, from 1 on, and its ``data`` as sent."""
 
     id: str
     attempt: int
     _body: str | bytes = field(repr=False)
     _cancelled: Callable[[], bool] = field(repr=False)
     _say: Say = field(default=_to_nobody, repr=False)
+    action: str = field(default="", kw_only=True)
 
     @property
     def data(self) -> Any:
@@ -114,5 +116,7 @@ def _seen(task: TaskMessage | CurrentTask) -> CurrentTask:
     if isinstance(task, TaskMessage):
         notes = task.registered.notes
         say = _to_nobody if notes is None else partial(notes.say, task)
-        return CurrentTask(task.id(), task.attempt, task.body, lambda: task.stopping != "", say)
+        return CurrentTask(
+            task.id(), task.attempt, task.body, lambda: task.stopping != "", say, action=task.name
+        )
     return task

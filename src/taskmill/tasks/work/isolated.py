@@ -16,6 +16,7 @@ from taskmill.tasks.actions.action import Action, encode_result
 from taskmill.tasks.actions.batching import End, Items
 from taskmill.tasks.actions.context import CurrentTask, Together, running
 from taskmill.tasks.actions.failure import Failure, failure_of, timed_out
+from taskmill.tasks.actions.named import name_tasks
 from taskmill.tasks.message import TaskMessage
 from taskmill.tasks.notes.speaker import Speaker
 
@@ -24,26 +25,38 @@ ADAPTER = f"{__name__}:adapt"
 
 _speaker = Speaker()
 _FAILED = b"\x01"  # no JSON begins with it
+_WIDE = 0x94  # what a payload with more than is usual begins with: no id does
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Failure).decode
-_decode_batch = msgspec.msgpack.Decoder(list[tuple[str, int, str]]).decode
+_decode_wide = msgspec.msgpack.Decoder(tuple[str, int, str, str]).decode
+_decode_batch = msgspec.msgpack.Decoder(list[tuple[str, int, str, str]]).decode
 _decode_ends = msgspec.msgpack.Decoder(list[bytes | Failure]).decode
 
 
 def payload(message: TaskMessage) -> bytes:
     """Write what an attempt in a worker process needs."""
+    if message.name != message.registered.action.name:  # it takes every name
+        return _encode((message.id(), message.attempt, message.body, message.name))
     return f"{message.id()} {message.attempt} {message.body}".encode()
 
 
 def sender_of(payload: bytes) -> tuple[bytes, int]:
     """Return the key of the task that a :func:`payload` is of, and which attempt at it."""
-    id_, attempt, _ = payload.split(b" ", 2)
-    return UUID(id_.decode()).bytes, int(attempt)
+    id_, attempt, _, _ = _read(payload)
+    return UUID(id_).bytes, attempt
+
+
+def _read(payload: bytes) -> tuple[str, int, str | bytes, str]:
+    """Return what a :func:`payload` says: id, attempt, data, and the task's action if it is not its function's own."""
+    if payload[0] == _WIDE:
+        return _decode_wide(payload)
+    id_, attempt, data = payload.split(b" ", 2)
+    return id_.decode(), int(attempt), data, ""
 
 
 def payload_of(messages: Sequence[TaskMessage]) -> bytes:
     """Write what the attempts of a batch in a worker process need."""
-    return _encode([(message.id(), message.attempt, message.body) for message in messages])
+    return _encode([(message.id(), message.attempt, message.body, message.name) for message in messages])
 
 
 def gather(
@@ -101,12 +114,13 @@ def adapt(action: Action[Any, Any]) -> Callable[[bytes], bytes]:
 
     A failure is judged here, where the exception is: it need not be known to the server.
     """
+    name_tasks()
     if action.options.batch:
         return _adapt_batch(action)
 
     def run(call: bytes) -> bytes:
-        id_, attempt, data = call.split(b" ", 2)
-        running.set(_task(id_.decode(), int(attempt), data, _speaker.begin()))
+        id_, attempt, data, name = _read(call)
+        running.set(_task(id_, attempt, data, name or action.name, _speaker.begin()))
         try:
             return encode_result(action.run(action.decode_stored(data)))
         except BaseException as error:  # `sys.exit` in an action ends its task, not the worker
@@ -117,14 +131,14 @@ def adapt(action: Action[Any, Any]) -> Callable[[bytes], bytes]:
     return run
 
 
-def _task(id_: str, attempt: int, data: str | bytes, call: object) -> CurrentTask:
-    return CurrentTask(id_, attempt, data, cancelled, partial(_speaker.say, call, id_))
+def _task(id_: str, attempt: int, data: str | bytes, name: str, call: object) -> CurrentTask:
+    return CurrentTask(id_, attempt, data, cancelled, partial(_speaker.say, call, id_), action=name)
 
 
 def _adapt_batch(action: Action[Any, Any]) -> Callable[[bytes], bytes]:
     def run(call: bytes) -> bytes:
         calls = _decode_batch(call)
-        items = Items(action, [(None, data) for _, _, data in calls])
+        items = Items(action, [(None, data) for _, _, data, _ in calls])
         begun = _speaker.begin()
         tasks = [_task(*one, begun) for one in calls]
         running.set(Together([tasks[place] for place in items.places]))

@@ -64,8 +64,9 @@ class Replay:
 
     def run(self) -> bytes:
         """Run it, and return its result as JSON. Raises what the action raises, or why its data is not taken."""
-        data = bytes(self._task.data)
-        running.set(CurrentTask(self._task.id, max(self._task.attempt, 1), data, lambda: False))
+        task = self._task
+        data = bytes(task.data)
+        running.set(CurrentTask(task.id, max(task.attempt, 1), data, lambda: False, action=task.action))
         decoded = self._action.decode_stored(data)
         action = self._action
         returned = action.function([decoded]) if action.options.batch else action.run(decoded)

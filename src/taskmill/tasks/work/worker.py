@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from functools import partial
+from threading import get_ident
 from typing import Any, Literal
 
 from taskmill.process.call import Call
@@ -57,6 +58,7 @@ class Worker:
         self._paused = paused
         self._take_back = take_back
         self._loop = asyncio.get_running_loop()
+        Inline.thread = get_ident()
         self._attempts = Attempts(store, retry, settle)
         self._batches = Batches(self._attempts, pool, self._is_held_back, self.work)
         self.running = self._attempts.running
