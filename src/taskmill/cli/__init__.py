@@ -19,6 +19,7 @@ from taskmill.cli import (
     sql,
     stats,
     submit,
+    watch,
 )
 from taskmill.cli.root import app, main
 
@@ -43,4 +44,5 @@ __all__ = [
     "sql",
     "stats",
     "submit",
+    "watch",
 ]

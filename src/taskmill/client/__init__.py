@@ -16,6 +16,7 @@ from taskmill.client.errors import (
     TaskEnded,
     TaskFailed,
 )
+from taskmill.client.events import Event, LogEvent, ProgressEvent, ResetEvent, StatusEvent
 from taskmill.client.handle import AsyncHandle, Handle
 from taskmill.client.model import (
     ActionInfo,
@@ -41,15 +42,20 @@ __all__ = [
     "Changed",
     "Client",
     "ClientError",
+    "Event",
     "FieldError",
     "Handle",
+    "LogEvent",
     "NotEnded",
     "NotTaskmill",
     "ProblemError",
+    "ProgressEvent",
     "Queue",
+    "ResetEvent",
     "Schedule",
     "ServerAway",
     "SomeRefused",
+    "StatusEvent",
     "StepTaken",
     "Submission",
     "SubmitOptions",

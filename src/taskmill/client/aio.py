@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar, Unpack, overload
 
 from taskmill.client import calls, results, walks
 from taskmill.client.errors import ProblemError, ServerAway
+from taskmill.client.events import Event
 from taskmill.client.filters import Filters, plain
 from taskmill.client.handle import AsyncHandle
 from taskmill.client.model import ActionInfo, Changed, Queue, Schedule, Task, Why
@@ -18,6 +19,7 @@ from taskmill.client.retrying import Patience
 from taskmill.client.settings import Settings, Setup
 from taskmill.client.streams import StreamPool
 from taskmill.client.submission import Duration, Submission, SubmitOptions, seconds
+from taskmill.client.watching import EventFilters, stream_async, watch_of
 from taskmill.client.wire import Answer, AsyncSender, Unreachable, write
 
 T = TypeVar("T")
@@ -110,6 +112,12 @@ class AsyncClient:
         A value that is no mapping comes out of its ``{"output": …}``. Raises TaskFailed, TaskCancelled, NotEnded.
         """
         return results.value(await self.wait(id_, timeout), type)
+
+    def stream(
+        self, id_: str | None = None, *, last: str = "", **filters: Unpack[EventFilters]
+    ) -> AsyncIterator[Event]:
+        """Give what happens, as :meth:`taskmill.client.Client.stream` does."""
+        return stream_async(watch_of(self._origin, self._settings, id_, last, **filters))
 
     async def cancel(self, id_: str) -> Task:
         """Cancel a task, also one that runs; raise ProblemError (409) where it has ended."""

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar, Unpack, overload
 
 from taskmill.client import calls, results, walks
 from taskmill.client.errors import ProblemError, ServerAway
+from taskmill.client.events import Event
 from taskmill.client.filters import Filters, plain
 from taskmill.client.handle import Handle
 from taskmill.client.model import ActionInfo, Changed, Queue, Schedule, Task, Why
@@ -18,6 +19,7 @@ from taskmill.client.retrying import Patience
 from taskmill.client.settings import Settings, Setup
 from taskmill.client.sockets import SocketPool
 from taskmill.client.submission import Duration, Submission, SubmitOptions, seconds
+from taskmill.client.watching import EventFilters, stream, watch_of
 from taskmill.client.wire import Answer, Sender, Unreachable, write
 
 T = TypeVar("T")
@@ -102,6 +104,17 @@ class Client:
         A value that is no mapping comes out of its ``{"output": …}``. Raises TaskFailed, TaskCancelled, NotEnded.
         """
         return results.value(self.wait(id_, timeout), type)
+
+    def stream(
+        self, id_: str | None = None, *, last: str = "", **filters: Unpack[EventFilters]
+    ) -> Iterator[Event]:
+        """Give what happens to a task until it has ended, or to all tasks that pass the filters, from now on.
+
+        At first how the task is now, and its log. Where the connection breaks it goes on by itself, for as long as the
+        server comes back within `retry_for` seconds; ``last`` is the ``event_id`` to go on after. It has a connection
+        of its own, until it ends or is closed. Raises ProblemError: 404, or 410 where the task was pruned.
+        """
+        return stream(watch_of(self._origin, self._settings, id_, last, **filters))
 
     def cancel(self, id_: str) -> Task:
         """Cancel a task, also one that runs; raise ProblemError (409) where it has ended."""

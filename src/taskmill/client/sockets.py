@@ -18,7 +18,7 @@ CHUNK = 2**16
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
-class _Connection:
+class Connection:
     """One connection. What goes wrong with it is an OSError."""
 
     def __init__(self, origin: Origin, context: ssl.SSLContext | None, deadline: float) -> None:
@@ -57,7 +57,7 @@ class SocketPool:
         self._context = context
         self._size = size
         self._slots = threading.BoundedSemaphore(size)
-        self._idle: list[_Connection] = []
+        self._idle: list[Connection] = []
         weakref.finalize(self, _close, self._idle)  # for clients that nobody closes
         self._process = os.getpid()
 
@@ -94,25 +94,25 @@ class SocketPool:
         self._slots = threading.BoundedSemaphore(self._size)
         self.close()
 
-    def _take(self, deadline: float) -> _Connection:
+    def _take(self, deadline: float) -> Connection:
         while (connection := _pop(self._idle)) is not None:
             if not connection.stale():
                 return connection
             connection.socket.close()
         try:
-            return _Connection(self._origin, self._context, deadline)
+            return Connection(self._origin, self._context, deadline)
         except OSError as error:
             raise Unreachable.of(error, sent=False) from None
 
 
-def _pop(idle: list[_Connection]) -> _Connection | None:
+def _pop(idle: list[Connection]) -> Connection | None:
     try:
         return idle.pop()
     except IndexError:  # another thread was quicker
         return None
 
 
-def _close(idle: list[_Connection]) -> None:
+def _close(idle: list[Connection]) -> None:
     while (connection := _pop(idle)) is not None:
         connection.socket.close()
 
