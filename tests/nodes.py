@@ -40,8 +40,9 @@ def application(directory: Path, database: str, driver: str, actions: str) -> Pa
 class Cluster:
     """One database, one application, and the nodes that were started."""
 
-    def __init__(self, directory: Path, application_: Path, stack: ExitStack) -> None:
+    def __init__(self, directory: Path, database: str, application_: Path, stack: ExitStack) -> None:
         self.directory = directory
+        self.database = database  # its url
         self.application = application_
         self.nodes: list[Server] = []
         self._stack = stack
@@ -80,7 +81,7 @@ class Cluster:
 def cluster(directory: Path, database: str, driver: str, actions: str) -> Iterator[Cluster]:
     """Make an application for several nodes; whatever has been started is killed in the end."""
     with ExitStack() as stack:
-        yield Cluster(directory, application(directory / "app", database, driver, actions), stack)
+        yield Cluster(directory, database, application(directory / "app", database, driver, actions), stack)
 
 
 def known(node: Server) -> dict[str, dict[str, Any]]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from taskmill.client import calls, results, walks
+from taskmill.client.abreast import all_of
 from taskmill.client.errors import ProblemError, ServerAway
 from taskmill.client.events import Event
 from taskmill.client.filters import Filters, plain
@@ -85,7 +87,7 @@ class AsyncClient:
             for number, portion in waiting:
                 outcomes[number] = await self._submit_portion(portion)
 
-        await _all(submit_next() for _ in range(min(self._settings.connections, ABREAST)))
+        await all_of(submit_next() for _ in range(min(self._settings.connections, ABREAST)))
         return results.handles(one for number in sorted(outcomes) for one in outcomes[number])
 
     async def get(self, id_: str) -> Task:
@@ -113,11 +115,20 @@ class AsyncClient:
         """
         return results.value(await self.wait(id_, timeout), type)
 
-    def stream(
+    async def stream(
         self, id_: str | None = None, *, last: str = "", **filters: Unpack[EventFilters]
     ) -> AsyncIterator[Event]:
-        """Give what happens, as :meth:`taskmill.client.Client.stream` does."""
-        return stream_async(watch_of(self._origin, self._settings, id_, last, **filters))
+        """Give what happens to a task until it has ended, or to all tasks that pass the filters, from now on.
+
+        At first how the task is now, and its log. Where the connection breaks it goes on by itself, for as long as the
+        server comes back within `retry_for` seconds; ``last`` is the ``event_id`` to go on after. It has a connection
+        of its own, until it ends or is closed. Raises ProblemError: 404, or 410 where the task was pruned.
+        """
+        async with aclosing(
+            stream_async(watch_of(self._origin, self._settings, id_, last, **filters))
+        ) as events:
+            async for event in events:
+                yield event
 
     async def cancel(self, id_: str) -> Task:
         """Cancel a task, also one that runs; raise ProblemError (409) where it has ended."""
@@ -286,14 +297,3 @@ class AsyncClient:
                 if rest is None:
                     return calls.read(call, answer, self.url, repeated=patience.repeated)
             await asyncio.sleep(rest)
-
-
-async def _all(workers: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Run workers to their end; where one fails, stop the others, and raise what it raised."""
-    tasks = [asyncio.ensure_future(worker) for worker in workers]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import TypedDict, Unpack
 
 import msgspec
@@ -133,7 +133,7 @@ def stream(watch: Watch) -> Iterator[Event]:
                 connection.socket.close()
 
 
-async def stream_async(watch: Watch) -> AsyncIterator[Event]:
+async def stream_async(watch: Watch) -> AsyncGenerator[Event]:
     """Give events as they come."""
     while not watch.over:
         outgoing = None
