@@ -12,6 +12,9 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # What is not pinned here is not installed, build tools included.
 INSTALL := $(PIP) install --constraint constraints.txt --build-constraint constraints.txt
 
+# Where an environment forbids to keep bytecode, each of hundreds of servers that tests start would compile all of src.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run check test servers bench bench-big load vendor docs clean
 

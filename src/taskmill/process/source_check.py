@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -33,7 +34,8 @@ def check_source(source: str, method: str | None, directory: Path) -> Iterator[M
         if path.suffix != ".py":  # a compiled module tells its names only when it is run
             return
     try:
-        names = set(_names(ast.parse(path.read_bytes()).body))
+        written = path.stat()
+        names = _names_in(path, written.st_mtime_ns, written.st_size)
     except SyntaxError as error:
         yield Mistake("source", f"{path}:{error.lineno}: {error.msg}")
         return
@@ -42,6 +44,11 @@ def check_source(source: str, method: str | None, directory: Path) -> Iterator[M
         return
     if method is not None and method not in names and not names & {"*", "__getattr__"}:
         yield Mistake("method", f"`{source}` defines no `{method}`", nearest(method, names))
+
+
+@lru_cache(maxsize=128)  # one file holds the functions of many entries, and is read for each of them
+def _names_in(path: Path, _modified: int, _size: int) -> frozenset[str]:
+    return frozenset(_names(ast.parse(path.read_bytes()).body))
 
 
 def _names(body: list[ast.stmt]) -> Iterator[str]:
