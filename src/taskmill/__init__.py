@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from taskmill.tasks.actions.action import action
     from taskmill.tasks.actions.context import current_task, current_tasks
+    from taskmill.tasks.actions.inside import submit
     from taskmill.tasks.actions.named import TaskFilter
     from taskmill.tasks.actions.options import Unique
     from taskmill.tasks.actions.retrying import Backoff, Fail, Retry
@@ -21,6 +22,7 @@ __all__ = [
     "current_task",
     "current_tasks",
     "step",
+    "submit",
 ]
 __version__ = "0.1.0"
 
@@ -29,6 +31,7 @@ _MODULES = {
     "current_task": "actions.context",
     "current_tasks": "actions.context",
     "TaskFilter": "actions.named",
+    "submit": "actions.inside",
     "Unique": "actions.options",
     "Backoff": "actions.retrying",
     "Fail": "actions.retrying",

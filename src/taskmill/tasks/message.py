@@ -11,6 +11,7 @@ from taskmill.tasks.ids import time_in, to_text
 
 if TYPE_CHECKING:
     from taskmill.tasks.actions.catalog import Registered
+    from taskmill.tasks.actions.outgoing import Outgoing
     from taskmill.tasks.stepping.book import Book
 
 # id, action, data, attempt, max_attempts, queue, rank, priority, expires_at, timeout, key, limit_key
@@ -42,14 +43,16 @@ class TaskMessage(Message):
     ``attempts`` how often it had been started before this message. ``place`` is None for a plain task.
     ``suspect`` says that it may have killed the last run. ``started_at`` (milliseconds since 1970; 0 while it
     waits for its turn), ``noted`` (its row says that it runs) and ``stopping`` (why it is being stopped) are
-    of the attempt under way. ``book`` is there once the attempt has taken a step.
+    of the attempt under way. ``book`` is there once the attempt has taken a step,
+    and ``outgoing`` once it has submitted a task.
     """
 
     book: Book
+    outgoing: Outgoing
 
     __slots__ = (
-        "attempts", "book", "decoded", "key", "name", "noted", "place", "registered", "started_at", "stopping",
-        "suspect",
+        "attempts", "book", "decoded", "key", "name", "noted", "outgoing", "place", "registered",
+        "started_at", "stopping", "suspect",
     )  # fmt: skip
 
     def __init__(

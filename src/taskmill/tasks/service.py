@@ -43,6 +43,7 @@ from taskmill.tasks.follow.followers import Followers
 from taskmill.tasks.ids import IdSource
 from taskmill.tasks.intake.admission import Admission
 from taskmill.tasks.intake.backlog import Backlog
+from taskmill.tasks.intake.completing import Completing
 from taskmill.tasks.intake.intake import Intake
 from taskmill.tasks.intake.placing import Placing
 from taskmill.tasks.retention.retention import Retention
@@ -164,11 +165,14 @@ class TaskService:
             node=(lambda: self.nodes.id) if database.shared else None,
         )
         self.store.dead_letters = DeadLetters.of(database, queues, self.context)
+        completing = Completing(self.store, self.intake)
+        catalog.complete_by(completing)
         self.worker = Worker(
             self.store,
             pool,
             retry=traffic.retry,
             settle=traffic.ended,
+            completing=completing,
             dropped=traffic.dropped,
             paused=traffic.paused,
             take_back=traffic.take_back,

@@ -106,7 +106,10 @@ class Engine:
         while quiet < 2:
             for _ in range(TURNS):
                 await asyncio.sleep(0)
-            quiet = 0 if any(database.writer.awake for database in self._databases) else quiet + 1
+            quiet = 0 if self._busy() else quiet + 1
+
+    def _busy(self) -> bool:
+        return not self._service.followers.quiet or any(one.writer.awake for one in self._databases)
 
     async def _start(self) -> None:
         kinds = {**application.KINDS, **self._stand_ins()}

@@ -13,6 +13,7 @@ from taskmill.tasks.actions.action import ANY, Action
 from taskmill.tasks.work.isolated import ADAPTER
 
 if TYPE_CHECKING:
+    from taskmill.tasks.intake.completing import Completing
     from taskmill.tasks.notes.notes import Notes
     from taskmill.tasks.stepping.keeping import Keeping
 
@@ -26,12 +27,14 @@ class Registered:
     __slots__ = (
         "action",
         "at_once",
+        "completing",
         "elsewhere",
         "function",
         "keeping",
         "notes",
         "plain",
         "seconds",
+        "submits",
         "version",
     )
 
@@ -44,6 +47,8 @@ class Registered:
         self.function = function  # how a worker process finds it
         self.elsewhere = action.served_outside
         self.keeping: Keeping | None = None  # who keeps the steps of its tasks
+        self.completing: Completing | None = None  # who stores what its tasks submit
+        self.submits = False  # a task of it has submitted others
         self.notes: Notes | None = None  # where its tasks' progress and logs go
         self.version: int | None = None  # the number of its schema, which tasks are stored with
         self.seconds = 1.0  # that an isolated run takes, a moving average; slow until shown to be quick
@@ -59,6 +64,7 @@ class Catalog:
     def __init__(self) -> None:
         self._actions: dict[str, Registered] = {}
         self._keeping: Keeping | None = None
+        self._completing: Completing | None = None
 
     def load(self, sources: Iterable[str], directory: Path) -> None:
         """Add the actions that stand in sources.
@@ -87,6 +93,12 @@ class Catalog:
         """Have every task take a place of its own: there are no plain ones where several nodes share the rows."""
         for registered in self._actions.values():
             registered.plain = False
+
+    def complete_by(self, completing: Completing) -> None:
+        """Have what all tasks submit be stored with their results."""
+        self._completing = completing
+        for registered in self._actions.values():
+            registered.completing = completing
 
     def note_to(self, notes: Notes) -> None:
         """Have the progress and the logs of all tasks go there."""
@@ -129,4 +141,5 @@ class Catalog:
             raise SupervisorError(
                 f"two actions are named `{action.name}`: rename one, or give it another `name=`"
             )
-        self._actions.setdefault(action.name, Registered(action, function)).keeping = self._keeping
+        registered = self._actions.setdefault(action.name, Registered(action, function))
+        registered.keeping, registered.completing = self._keeping, self._completing

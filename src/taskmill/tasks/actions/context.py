@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from taskmill.tasks.actions.outgoing import Outgoing
 from taskmill.tasks.message import TaskMessage
 from taskmill.tasks.notes.said import line_of, progress_of
 
@@ -42,7 +43,10 @@ def _to_nobody(_progress: bytes | None, _line: str | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CurrentTask:
-    """The task under way: its ``id`` and ``action``, which ``attempt`` this is, from 1 on, and its ``data`` as sent."""
+    """The task under way: its ``id`` and ``action``, which ``attempt`` this is, from 1 on, and its ``data`` as sent.
+
+    ``outgoing`` is what it has submitted itself.
+    """
 
     id: str
     attempt: int
@@ -50,6 +54,7 @@ class CurrentTask:
     _cancelled: Callable[[], bool] = field(repr=False)
     _say: Say = field(default=_to_nobody, repr=False)
     action: str = field(default="", kw_only=True)
+    outgoing: Outgoing = field(default_factory=Outgoing, repr=False)
 
     @property
     def data(self) -> Any:

@@ -62,6 +62,7 @@ class Followers:
         self._all = False  # look at all that wait
         self._next_all = 0.0  # when that is due by itself, where there are several nodes
         self._wake = asyncio.Event()
+        self._looking = False
         self._task: asyncio.Task[None] | None = None
         self.duty = Duty(self._lead, self._rest)
         if database.shared:
@@ -77,6 +78,11 @@ class Followers:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing that was heard of is still to be looked at."""
+        return not (self._looking or self._wake.is_set())
 
     def added(self, tasks: Iterable[NewTask]) -> None:
         """Hear of tasks that have been stored and wait. What they follow may have ended already."""
@@ -117,6 +123,7 @@ class Followers:
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
+            self._looking = True
             began = loop.time()
             wait = POLL if self._database.shared else None
             try:
@@ -127,6 +134,7 @@ class Followers:
             except Exception:  # whatever it is, later ones are still to be looked for
                 logger.exception("tasks that follow others cannot be looked for, trying again")
                 wait, self._all = AGAIN, True
+            self._looking = False
             took = loop.time() - began
             await asyncio.sleep(min(took, AGAIN))  # meanwhile more of them end, and one look is for all
             try:

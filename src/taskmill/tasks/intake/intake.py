@@ -20,7 +20,7 @@ from taskmill.tasks.intake import once
 from taskmill.tasks.intake.admission import Admission
 from taskmill.tasks.intake.answers import RETRY_AFTER, accept, idempotency_text, not_stored
 from taskmill.tasks.intake.backlog import Backlog
-from taskmill.tasks.intake.placing import NewTask, Placing
+from taskmill.tasks.intake.placing import NewTask, Placing, followed
 from taskmill.tasks.intake.submission import Submission, read_submission
 from taskmill.tasks.message import TaskMessage
 from taskmill.tasks.rows.store import Store
@@ -181,12 +181,20 @@ class Intake:
         """Where tasks are stored."""
         return self._store.database
 
-    def prepare(self, body: bytes) -> NewTask:
+    def check(self, body: bytes) -> None:
+        """Raise BadRequest where a body of ``POST /tasks`` asks for what cannot be a task."""
+        submission, registered, _ = read_submission(body, self._catalog)
+        if isinstance(submission, Submission):
+            self._placing.check(submission, registered)
+            followed(submission.after)
+
+    def prepare(self, body: bytes, id_: bytes | None = None) -> NewTask:
         """Return the task that a body of ``POST /tasks`` asks for; raise BadRequest where it cannot be one."""
         submission, registered, decoded = read_submission(body, self._catalog)
         if not isinstance(submission, Submission):
             submission = Submission(action=submission.action, data=submission.data)
-        return self._placing.place(self._ids.next(), submission, registered, decoded, self._ids.now)
+        new = self._ids.next()
+        return self._placing.place(id_ or new, submission, registered, decoded, self._ids.now)
 
     async def submit_once(self, new: NewTask, idempotency: once.IdempotencyKey | None) -> once.Submitted:
         """Store a task unless it is there already, and dispatch it; see :func:`taskmill.tasks.intake.once.submit`."""
@@ -203,19 +211,20 @@ class Intake:
         ``call`` stores them, and returns what each came to: None for one that was left out.
         """
 
-        def then(answers: list[S]) -> None:
-            stored = []
-            for new, submitted in zip(tasks, answers, strict=True):
-                if submitted is None:
-                    continue
-                if submitted.rank is not None:
-                    new.place = new.message.place = replace(new.place, rank=submitted.rank)
-                    stored.append(new)
-                elif submitted.duplicate and new.run_at is not None:
-                    self._alarm.set(new.run_at)  # the first may have been put off, or on
-            self.stored(stored)
+        return await self._store.database.write(call, lambda answers: self.came_to(tasks, answers))
 
-        return await self._store.database.write(call, then)
+    def came_to(self, tasks: Sequence[NewTask], answers: Sequence[once.Submitted | None]) -> None:
+        """Dispatch or schedule those of some tasks that are new, once they are stored."""
+        stored = []
+        for new, submitted in zip(tasks, answers, strict=True):
+            if submitted is None:
+                continue
+            if submitted.rank is not None:
+                new.place = new.message.place = replace(new.place, rank=submitted.rank)
+                stored.append(new)
+            elif submitted.duplicate and new.run_at is not None:
+                self._alarm.set(new.run_at)  # the first may have been put off, or on
+        self.stored(stored)
 
     def _submit_full(
         self,

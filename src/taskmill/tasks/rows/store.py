@@ -32,6 +32,7 @@ Row = tuple[Any, ...]
 Tell = Callable[[list[Row], list[Any]], None]
 Ended = Callable[[list[TaskMessage]], None]
 Outcome = Literal["completed", "failed", "retried"]  # of an attempt
+Observe = Callable[[Outcome, list[Row], list[TaskMessage]], None]
 _RUN_AT = 4  # the place of `run_at` among the parameters of RETRY
 ADDING_LIMIT = 2**26  # bytes of data that may wait for a commit
 RETRY_PAUSE = 0.5  # seconds before a result that could not be stored is tried again
@@ -66,7 +67,7 @@ class Store(Generic[S, F]):
         self.dead_letters: DeadLetters | None = None  # where failed tasks are published, if anywhere
         self._scheduled = scheduled
         self._put_off = put_off or ended
-        self.observe: Callable[[Outcome, list[Row], list[TaskMessage]], None] = _nobody  # once a commit
+        self.observe: Observe = _nobody  # of ends, once a commit
         writer = database.writer
         self._limit = writer.limit
         self._adding = 0  # bytes of data that wait for a commit
@@ -83,15 +84,16 @@ class Store(Generic[S, F]):
         self.feed = Feed()  # hears which tasks have changed
         self._ends: list[Lane[Any]] = []
         self._refused = 0
-        self._steps = steps.OWN if node is None else steps.SHARED
-        self._start = self._own(lane(self._steps.start, self._start_stored), before=2)
-        self._release = self._own(lane(self._steps.release, self._release_stored))
+        self.steps = steps.OWN if node is None else steps.SHARED
+        self._start = self._own(lane(self.steps.start, self._start_stored), before=2)
+        self._release = self._own(lane(self.steps.release, self._release_stored))
         self.notes = Notes(database, node, self.feed.noted)
-        self._record: Rows = self._end(self._steps.record)
+        self._record: Rows = self._end(self.steps.record)
         self._forget: Rows = self._end(steps.FORGET, guarded=False)
-        self._retry: Rows = self._end(self._steps.retry, self._retried)
-        self._fail: Rows = self._end(self._steps.fail, partial(self._over, "failed", ended))
-        self._complete: Rows = self._end(self._steps.complete, partial(self._over, "completed", ended))
+        self._retry: Rows = self._end(self.steps.retry, self._retried)
+        self._fail: Rows = self._end(self.steps.fail, partial(self._over, "failed", ended))
+        self.completed: Tell = partial(self._over, "completed", ended)
+        self._complete: Rows = self._end(self.steps.complete, self.completed)
 
     def _own(self, lane: Lane[Any], before: int | None = None) -> Rows:
         """Have a lane's rows name this node, where there are several."""
@@ -140,17 +142,11 @@ class Store(Generic[S, F]):
     async def claim(self, message: TaskMessage) -> str | None:
         """Begin an attempt once that is durable; return the task's data, or None if it is no longer to be run."""
 
-        values = {
-            "id_": message.key,
-            "attempt_": message.attempt,
-            "started_at_": message.started_at,
-            "before_": message.attempts,
-            **self._owner(),
-        }
+        own = {"id_": message.key, "attempt_": message.attempt, "before_": message.attempts}
+        values = {**own, "started_at_": message.started_at, **self.owner()}
 
         def call(transaction: Transaction) -> str | None:
-            claimed = transaction.change(self._steps.start, **values)
-            if not claimed:
+            if not transaction.change(self.steps.start, **values):
                 return None
             ((data,),) = transaction.fetch(statements.DATA, id_=message.key)
             return str(data)
@@ -213,8 +209,9 @@ class Store(Generic[S, F]):
             if then is not None:
                 then(due.queued)
 
-        due = await self.database.write(lambda transaction: queue_due(transaction, now, limit), tell)
-        return due.queued
+        return (
+            await self.database.write(lambda transaction: queue_due(transaction, now, limit), tell)
+        ).queued
 
     async def expire(
         self, keys: Sequence[bytes], then: Callable[[list[Over]], None] | None = None
@@ -226,8 +223,8 @@ class Store(Generic[S, F]):
         letters = self.dead_letters
 
         def call(transaction: Transaction) -> list[Over]:
-            values = {"finished_at_": now, "error_": text, **self._owner()}
-            expired = [key for key in keys if transaction.change(self._steps.expire, id_=key, **values)]
+            values = {"finished_at_": now, "error_": text, **self.owner()}
+            expired = [key for key in keys if transaction.change(self.steps.expire, id_=key, **values)]
             if letters is not None:
                 for key in expired:
                     letters.expired(transaction, key, now)
@@ -238,7 +235,8 @@ class Store(Generic[S, F]):
             letters.committed()
         return [one.key for one in expired]
 
-    def _owner(self) -> dict[str, bytes]:
+    def owner(self) -> dict[str, bytes]:
+        """Return the parameter by which a step names this node, where there are several."""
         return {} if self.node is None else {"node_": self.node()}
 
     def _add_stored(

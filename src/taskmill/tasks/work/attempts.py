@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, Protocol
 from taskmill.process.call import Call
 from taskmill.queue import Slot
 from taskmill.tasks.actions.failure import Failure
+from taskmill.tasks.intake.completing import Completing
 from taskmill.tasks.message import TaskMessage
 from taskmill.tasks.rows.store import Store
-from taskmill.tasks.work.isolated import Unended
+from taskmill.tasks.work.isolated import Submitting, Unended
 from taskmill.tasks.work.noting import Noting
 from taskmill.tasks.work.quarantine import Quarantine
 
@@ -50,6 +51,7 @@ class Attempts:
         store: Store[Any, Any],
         retry: Callable[[TaskMessage, Failure], None],
         settle: Callable[[list[TaskMessage]], None],
+        completing: Completing,
     ) -> None:
         self.running: dict[TaskMessage, Attempt] = {}
         self.claiming: set[TaskMessage] = set()  # whether their attempts begin is being written
@@ -57,6 +59,8 @@ class Attempts:
         self.store = store
         self.settle = settle
         self._retry = retry
+        self._completing = completing
+        completing.connect(self.failed, settle)
         self._noting = Noting(store, self.running)
         self._quarantine = Quarantine()
 
@@ -92,12 +96,22 @@ class Attempts:
             message.body, message.decoded = data, None
         return True
 
-    def end(self, message: TaskMessage, ended: bytes | Failure | Unended) -> None:
+    def completed(self, message: TaskMessage, result: bytes, at: float | None = None) -> None:
+        """Store the result of an attempt made in this process, and what it has submitted."""
+        outgoing = getattr(message, "outgoing", None)
+        if outgoing is None:
+            self.store.complete(message, result, at)
+        else:
+            self._completing.complete(message, result, outgoing.tasks)
+
+    def end(self, message: TaskMessage, ended: bytes | Submitting | Failure | Unended) -> None:
         """Store what an attempt came to: its result, its failure, or nothing where it was broken off."""
         if message.stopping == "cancelled" or ended == "cancelled":  # its row has ended
             self.settle([message])
         elif isinstance(ended, bytes):
             self.store.complete(message, ended)
+        elif isinstance(ended, Submitting):
+            self._completing.complete(message, ended.result, ended.tasks)
         elif isinstance(ended, Failure):
             self.failed(message, ended)
         elif message.noted:  # a shutdown broke it off
@@ -113,6 +127,7 @@ class Attempts:
     async def stop(self) -> None:
         """Break off what still runs on the loop. Its attempts are taken back: they cost nothing."""
         self.stopping = True
+        self._completing.stop()
         tasks = {
             message: handle
             for message, attempt in self.running.items()

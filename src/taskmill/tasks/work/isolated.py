@@ -17,17 +17,28 @@ from taskmill.tasks.actions.batching import End, Items
 from taskmill.tasks.actions.context import CurrentTask, Together, running
 from taskmill.tasks.actions.failure import Failure, failure_of, timed_out
 from taskmill.tasks.actions.named import name_tasks
+from taskmill.tasks.actions.outgoing import Wanted
 from taskmill.tasks.message import TaskMessage
 from taskmill.tasks.notes.speaker import Speaker
 
 BATCH = 0.02  # seconds that the calls of one batch may take together
 ADAPTER = f"{__name__}:adapt"
 
+
+class Submitting(msgspec.Struct, array_like=True):
+    """What an attempt came to that has submitted tasks itself: its task's JSON result, and those."""
+
+    result: bytes
+    tasks: list[Wanted]
+
+
 _speaker = Speaker()
 _FAILED = b"\x01"  # no JSON begins with it
 _WIDE = 0x94  # what a payload with more than is usual begins with: no id does
+_SUBMITTED = b"\x02"  # nor with this
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Failure).decode
+_decode_submitted = msgspec.msgpack.Decoder(Submitting).decode
 _decode_wide = msgspec.msgpack.Decoder(tuple[str, int, str, str]).decode
 _decode_batch = msgspec.msgpack.Decoder(list[tuple[str, int, str, str]]).decode
 _decode_ends = msgspec.msgpack.Decoder(list[bytes | Failure]).decode
@@ -85,14 +96,16 @@ def gather(
 Unended = Literal["cancelled", "shutdown"]
 
 
-def end_of(outcome: Outcome, timeout: float | None) -> bytes | Failure | Unended:
+def end_of(outcome: Outcome, timeout: float | None) -> bytes | Submitting | Failure | Unended:
     """Return what a call came to: the task's JSON result, how it failed, or what kept it from its end.
 
     ``timeout`` is how long it might take, in seconds.
     """
     if isinstance(outcome, Completed):
-        failed = outcome.result[:1] == _FAILED
-        return _decode(outcome.result[1:]) if failed else outcome.result
+        result = outcome.result
+        if result[:1] == _FAILED:
+            return _decode(result[1:])
+        return _decode_submitted(result[1:]) if result[:1] == _SUBMITTED else result
     if isinstance(outcome, Failed):
         return Failure(outcome.type, outcome.message, outcome.traceback)
     if outcome.reason == "crashed":
@@ -106,7 +119,9 @@ def ends_of(outcome: Outcome, messages: Sequence[TaskMessage]) -> Sequence[End |
     """Return what a batch's call came to, for each of its tasks."""
     if isinstance(outcome, Completed):
         return _decode_ends(outcome.result)
-    return [end_of(outcome, messages[0].timeout)] * len(messages)
+    end = end_of(outcome, messages[0].timeout)
+    assert not isinstance(end, Submitting)  # noqa: S101 - a batch action submits nothing
+    return [end] * len(messages)
 
 
 def adapt(action: Action[Any, Any]) -> Callable[[bytes], bytes]:
@@ -120,9 +135,12 @@ def adapt(action: Action[Any, Any]) -> Callable[[bytes], bytes]:
 
     def run(call: bytes) -> bytes:
         id_, attempt, data, name = _read(call)
-        running.set(_task(id_, attempt, data, name or action.name, _speaker.begin()))
+        task = _task(id_, attempt, data, name or action.name, _speaker.begin())
+        running.set(task)
         try:
-            return encode_result(action.run(action.decode_stored(data)))
+            result = encode_result(action.run(action.decode_stored(data)))
+            submitted = task.outgoing.tasks
+            return _SUBMITTED + _encode(Submitting(result, submitted)) if submitted else result
         except BaseException as error:  # `sys.exit` in an action ends its task, not the worker
             return _FAILED + _encode(failure_of(error, action))
         finally:

@@ -22,6 +22,7 @@ from taskmill.tasks.actions.action import encode_result
 from taskmill.tasks.actions.context import Inline
 from taskmill.tasks.actions.context import running as current
 from taskmill.tasks.actions.failure import Failure, failure_of, timed_out
+from taskmill.tasks.intake.completing import Completing
 from taskmill.tasks.message import TaskMessage
 from taskmill.tasks.rows.store import Store
 from taskmill.tasks.work.attempts import Attempt, Attempts
@@ -36,8 +37,9 @@ class Worker:
     """Runs tasks, each attempt's end going to the store together with its message.
 
     ``running`` is what runs. ``retry`` stores that a task runs again, ``settle`` lets go of messages whose end
-    needs no store, ``dropped`` holds the keys of tasks that were cancelled and may still be on their way here.
-    While queues are ``paused``, ``take_back`` gets each task that would begin, and keeps it if it is of one of them.
+    needs no store, ``completing`` stores the results of those that have submitted others, ``dropped`` holds the keys
+    of tasks that were cancelled and may still be on their way here. While queues are ``paused``, ``take_back`` gets
+    each task that would begin, and keeps it if it is of one of them.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Worker:
         *,
         retry: Callable[[TaskMessage, Failure], None],
         settle: Callable[[list[TaskMessage]], None],
+        completing: Completing,
         dropped: set[bytes],
         paused: Collection[str],
         take_back: Callable[[TaskMessage], bool],
@@ -59,7 +62,7 @@ class Worker:
         self._take_back = take_back
         self._loop = asyncio.get_running_loop()
         Inline.thread = get_ident()
-        self._attempts = Attempts(store, retry, settle)
+        self._attempts = Attempts(store, retry, settle, completing)
         self._batches = Batches(self._attempts, pool, self._is_held_back, self.work)
         self.running = self._attempts.running
 
@@ -131,7 +134,10 @@ class Worker:
             now = time.time()
         else:
             now = time.time()
-            self._store.complete(message, result, now)
+            if message.registered.submits:
+                self._attempts.completed(message, result, now)
+            else:
+                self._store.complete(message, result, now)
         Inline.task = None
         warn_of_blocking(message.registered.action.name, now * 1000 - message.started_at)
 
@@ -185,7 +191,7 @@ class Worker:
         elif failure is not None:
             self._attempts.failed(message, failure)
         else:
-            self._store.complete(message, result)
+            self._attempts.completed(message, result)
         self._go_on(slot, message)
 
     def _time_out(self, message: TaskMessage) -> None:
