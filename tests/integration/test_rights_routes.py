@@ -18,7 +18,7 @@ TABLE = {
     "DELETE /tasks/{id}",
     "submit or work": "POST /tasks/{id}/release",
     "observe": "GET /tasks, GET /tasks/{id}, GET /tasks/{id}/why, GET /queues, GET /queues/{name}, GET /actions, "
-    "GET /nodes, GET /events, GET /tasks/{id}/events, GET /stats, GET /registry, GET /move, GET /usage, "
+    "GET /nodes, GET /events, GET /tasks/{id}/events, GET /stats, GET /metrics, GET /registry, GET /move, GET /usage, "
     "GET /openapi.json",
     "read": "GET /tasks/{id}/capsule, GET /schedules, GET /schedules/{name}",
     "work": "POST /queues/{name}/claim, POST /tasks/{id}/heartbeat, POST /tasks/{id}/complete, POST /tasks/{id}/fail, "

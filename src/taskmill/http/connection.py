@@ -177,6 +177,7 @@ class Connection(HoldingProtocol):
         bytes meet a closed connection would lose the answer.
         """
         self.refused = True
+        self.service.figures.turned_away[status] += 1
         extra = b"connection: close\r\n" + (b"retry-after: 1\r\n" if status == 503 else b"")
         self.refusal = response(status, self.service.date, MEDIA_TYPE, problem(status, detail), extra)
         cycle = self.cycle
@@ -295,6 +296,5 @@ class Connection(HoldingProtocol):
         self.refuse(431, f"The head of a request may have {self.service.limits.headers}.")
 
     def _refuse_body(self) -> None:
-        self.refuse(
-            413, f"The body of this request may have {Size(self.body_limit)}; send less, or a link to it."
-        )
+        may = Size(self.body_limit)
+        self.refuse(413, f"The body of this request may have {may}; send less, or a link to it.")

@@ -50,7 +50,8 @@ class Route(NamedTuple):
 class MethodTable:
     """The ASGI application of one path: a handler a method, and 405 with ``Allow`` for the others."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str) -> None:
+        self.path = path
         self.handlers: dict[str, ASGIHandler] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -21,6 +21,7 @@ from taskmill.http.access import logged, logged_app
 from taskmill.http.asgi import asgi
 from taskmill.http.connection import Connection
 from taskmill.http.exchange import Exchange
+from taskmill.http.figures import Figures, Given
 from taskmill.http.heads import Heads
 from taskmill.http.listening import descriptors, listen
 from taskmill.http.operation import Served
@@ -107,6 +108,7 @@ class HttpService:
         self._direct_at: dict[tuple[bytes, bytes], tuple[str, Callable[[Exchange], None]]] = {}
         self._streams = StreamPaths()
         self.heads = Heads()
+        self.figures = Figures()
         self._body_limits: dict[tuple[bytes, bytes], float] = {}
         self.date = b""  # as a header value; this and the next are kept fresh by the sweep
         self.now = time.monotonic()
@@ -136,7 +138,7 @@ class HttpService:
 
     def route(self, route: Route) -> None:
         """Serve a path."""
-        table = self._paths.setdefault(route.path, MethodTable())
+        table = self._paths.setdefault(route.path, MethodTable(route.path))
         if route.method in table.handlers:
             raise SupervisorError(f"`{route.method} {route.path}` is served by two endpoints")
         table.handlers[route.method] = route.handler
@@ -148,12 +150,13 @@ class HttpService:
         place = route.method.encode(), route.path.encode()
         if self._config.access_log and route.direct is not None:
             route = route._replace(direct=logged(route, route.direct))
-        if route.direct is not None and route.streams:
-            self._streams.add(place[0], route.path, route.direct)
-        elif route.direct is not None and "{" not in route.path:
-            self.direct[place] = route.direct
-        elif route.direct is not None and (parameter := LAST_PARAMETER.fullmatch(route.path)):
-            self._direct_at[place[0], parameter[1].encode()] = parameter[2], route.direct
+        direct = None if route.direct is None else self.figures.own(route.direct, route.method, route.path)
+        if direct is not None and route.streams:
+            self._streams.add(place[0], route.path, direct)
+        elif direct is not None and "{" not in route.path:
+            self.direct[place] = direct
+        elif direct is not None and (parameter := LAST_PARAMETER.fullmatch(route.path)):
+            self._direct_at[place[0], parameter[1].encode()] = parameter[2], direct
         if route.max_body is not None:
             self._body_limits[place] = route.max_body or math.inf
 
@@ -167,17 +170,16 @@ class HttpService:
         if not last or b"%" in path or not path.isascii() or path.decode() in self._paths:
             return None
         name, handler = found
-        text = last.decode()
-
-        def answer(exchange: Exchange) -> None:
-            exchange.path_params, exchange.query = {name: text}, query
-            handler(exchange)
-
-        return answer
+        return Given(handler, {name: last.decode()}, query)
 
     def body_limit(self, method: bytes, url: bytes) -> float:
         """Return how many bytes the body of a request may have."""
         return self._body_limits.get((method, url.partition(b"?")[0]), self.limits.body)
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._server.server_state.connections) if self._server else 0
 
     async def start(self) -> None:
         """Listen. Raises SupervisorError where the address is taken or not of this machine."""
@@ -188,7 +190,8 @@ class HttpService:
         served = logged_app(app) if self._config.access_log else app
         protocol = type("ServiceConnection", (Connection,), {"service": self})
         config = uvicorn.Config(
-            served, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+            self.figures.timed(served), http=protocol, ws="none", lifespan="off", log_config=None, access_log=False,
+            server_header=False,
             date_header=True, proxy_headers=False, backlog=2048,
             ssl_context_factory=self._secure(),
             # What is left of the time allowed is for cutting off who does not read his answer.

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskmill.http.exchange import Exchange, direct
+from taskmill.http.figures import Given
 
 if TYPE_CHECKING:
     from taskmill.http.wire import ConnectionExchange
@@ -81,15 +82,5 @@ class StreamPaths:
         text = path.decode()
         for own, pattern, handler in self._paths:
             if own == method and (match := pattern.fullmatch(text)):
-                return _answering(handler, match.groupdict(), query)
+                return Given(handler, match.groupdict(), query)
         return None
-
-
-def _answering(
-    handler: Callable[[Exchange], None], parameters: dict[str, str], query: bytes
-) -> Callable[[Exchange], None]:
-    def answer(exchange: Exchange) -> None:
-        exchange.path_params, exchange.query = parameters, query
-        handler(exchange)
-
-    return answer

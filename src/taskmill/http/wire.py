@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sized
 from http import HTTPStatus
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -53,7 +54,15 @@ class _Ignored:
 class ConnectionExchange(Exchange):
     """An exchange over a connection. It stands in the place of uvicorn's request cycle and has its fields."""
 
-    __slots__ = ("connection", "disconnected", "handler", "keep_alive", "more_body", "response_complete")
+    __slots__ = (
+        "began",
+        "connection",
+        "disconnected",
+        "handler",
+        "keep_alive",
+        "more_body",
+        "response_complete",
+    )
     message_event: ClassVar[_Ignored] = _Ignored()
 
     def __init__(
@@ -66,6 +75,7 @@ class ConnectionExchange(Exchange):
     ) -> None:
         self.connection = connection
         self.handler = handler
+        self.began = perf_counter()
         self.keep_alive = keep_alive
         self.headers = headers
         self.body = b""
@@ -118,10 +128,12 @@ class ConnectionExchange(Exchange):
         connection = self.connection
         if not self.keep_alive:
             headers += b"connection: close\r\n"
-        answer = response(status, connection.service.date, media_type, body, headers)
+        service = connection.service
+        answer = response(status, service.date, media_type, body, headers)
         self.response_complete = (
             True  # not before: an answer that cannot be written down leaves room for a 500
         )
+        service.figures.answered(self.handler, status, perf_counter() - self.began)
         if self.disconnected or connection.transport.is_closing():
             return
         connection.transport.write(answer)

@@ -59,6 +59,11 @@ class WorkerPool:
         return sum(not child.calls for child in self._crew.active)
 
     @property
+    def busy(self) -> int:
+        """How many worker processes have something to do."""
+        return sum(bool(child.calls) for child in self._crew.everyone)
+
+    @property
     def pids(self) -> list[int]:
         """The process ids of the workers, of those too that are on their way in or out."""
         return [child.pid for child in self._crew.everyone]

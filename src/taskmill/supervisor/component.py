@@ -75,6 +75,10 @@ class Context:
             raise SupervisorError(f"entry `{id}` is a `{component.kind}`, not a {type_.__name__}")
         return component
 
+    def every(self, type_: type[T]) -> dict[str, T]:
+        """Return all parts that are a ``type_``, by their ids."""
+        return {id_: part for id_, part in self._components.items() if isinstance(part, type_)}
+
     def fail(self, entry_id: str, error: BaseException) -> None:
         """Report that a running part cannot go on. The whole application stops and exits with 1."""
         self._on_failure(entry_id, error)

@@ -104,8 +104,8 @@ class TaskService:
             self.catalog.rank_all()
         self._build(database, pool, newest)
         self._started = True
-        self._watchdog = Watchdog()
-        self._watchdog.start()
+        self.watchdog = Watchdog()
+        self.watchdog.start()
         await self.control.follow_pauses()
         if database.shared:  # the leader does it, too, and anybody may lead
             await self.scheduler.prepare(self.declared_schedules)
@@ -133,7 +133,7 @@ class TaskService:
         await self.waiters.stop()
         await self.streams.stop()
         await self.cluster.stop()
-        self._watchdog.stop()
+        self.watchdog.stop()
         self.external.stop()
 
     def _build(self, database: Database, pool: WorkerPool, newest: bytes) -> None:

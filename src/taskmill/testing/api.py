@@ -28,7 +28,7 @@ class Api:
         for method, path, function in _endpoints():
             call = partial(function, tasks=service)
             handler = from_direct(call) if is_direct(call) else from_function(call)
-            paths.setdefault(path, MethodTable()).handlers[method] = handler
+            paths.setdefault(path, MethodTable(path)).handlers[method] = handler
         self._app = asgi(paths)
         self._app.state.served = []
         self._app.state.closing = asyncio.Event()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -56,6 +57,7 @@ class Intake:
         self._own = dispatchers[queue]
         self._backlog = backlog
         self._looking: set[asyncio.Task[None]] = set()
+        self.submitted: Counter[str] = Counter()  # tasks that this node has stored, by queue
         self._bundles: list[bytes] = []  # the first ids of those under way
 
     def connect(self, store: Store[Waiting, WaitingFull], alarm: Alarm, admission: Admission) -> None:
@@ -112,7 +114,7 @@ class Intake:
             exchange.reply(
                 202, b'{"id":"%b","status":"queued"}' % id_, headers=b"location: /tasks/%b\r\n" % id_
             )
-        self._backlog.changed(len(waiting))
+        self._count(self._queue, len(waiting))
         newest = waiting[-1][1].key
         if self._bundles and self._bundles[0] < newest:  # stored with these, and reported after them
             self._own.left(newest)
@@ -133,10 +135,10 @@ class Intake:
         """Dispatch or schedule tasks whose rows are stored."""
         if self._store.feed.on:
             self._store.feed.tell([new.message.key for new in tasks])
-        self._backlog.changed(len(tasks))
         queued: dict[str, list[TaskMessage]] = {}
         following: list[NewTask] = []
         for new in tasks:
+            self._count(new.place.queue, 1)
             if new.run_at is not None:
                 self._alarm.set(new.run_at)
             elif new.follows:
@@ -161,7 +163,7 @@ class Intake:
 
         def stored(newest: bytes, count: int) -> None:
             self._bundles.remove(first)
-            self._backlog.changed(count)
+            self._count(self._queue, count)
             self._own.left(newest)
 
         try:
@@ -170,6 +172,10 @@ class Intake:
             if first in self._bundles:
                 self._bundles.remove(first)
             raise
+
+    def _count(self, queue: str, tasks: int) -> None:
+        self.submitted[queue] += tasks
+        self._backlog.changed(tasks)
 
     async def stop(self) -> None:
         """Wait for the submissions that look before they are stored."""

@@ -101,6 +101,9 @@ NEXT: Select[Any] = select(func.min(schedule.c.next_run_at)).where(schedule.c.ne
 
 COUNT: Select[Any] = select(func.count()).select_from(schedule)
 
+# How many run, and how many do not, by who has paused them.
+COUNT_PAUSED: Select[Any] = select(schedule.c.paused, func.count()).group_by(schedule.c.paused)
+
 # Parameters: schedule, due.
 FIRED: Select[Any] = select(fire.c.due).where(
     fire.c.schedule == bindparam("schedule_"), fire.c.due == bindparam("due_")

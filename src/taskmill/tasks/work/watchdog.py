@@ -9,6 +9,8 @@ import threading
 import time
 import traceback
 
+from taskmill.metrics import QUICK, Histogram
+
 logger = logging.getLogger(__name__)
 
 BLOCKED = 1.0  # seconds without a turn of the loop that are worth a warning
@@ -19,20 +21,21 @@ class Watchdog:
     """Watches the running loop from a thread of its own, and logs the stack of whatever blocks it, once each time.
 
     An ``async def`` that computes, or calls what blocks, stops the API and every other action; only the stack
-    tells which line it is.
+    tells which line it is. ``late`` counts how long after it was due each turn of the loop came that it asked for.
     """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._watched = threading.get_ident()
         self._turned = time.monotonic()
+        self.late = Histogram(QUICK)
         self._beat: asyncio.TimerHandle | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="taskmill-watchdog", daemon=True)
 
     def start(self) -> None:
         """Begin to watch."""
-        self._turn()
+        self._beat = self._loop.call_later(LOOK, self._turn)
         self._thread.start()
 
     def stop(self) -> None:
@@ -42,7 +45,9 @@ class Watchdog:
             self._beat.cancel()
 
     def _turn(self) -> None:
-        self._turned = time.monotonic()
+        now = time.monotonic()
+        self.late.observe(now - self._turned - LOOK)
+        self._turned = now
         self._beat = self._loop.call_later(LOOK, self._turn)
 
     def _watch(self) -> None:
