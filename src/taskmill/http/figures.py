@@ -54,7 +54,7 @@ class Figures:
     def __init__(self) -> None:
         self.turned_away: Counter[int] = Counter()
         self._routes: dict[Direct, tuple[str, str]] = {}
-        self._laid_up: list[tuple[Direct, int, float]] = []
+        self._laid_up: dict[tuple[Direct, int], list[float]] = {}  # seconds, by handler and status
         self._seconds: dict[Kind, Histogram] = {}
 
     def own(self, handler: Direct, method: str, path: str) -> Direct:
@@ -66,8 +66,13 @@ class Figures:
 
     def answered(self, handler: Direct, status: int, seconds: float) -> None:
         """Count an answer of a direct handler."""
-        self._laid_up.append((handler, status, seconds))
-        if len(self._laid_up) >= LAID_UP:
+        if type(handler) is Given:
+            handler = handler.handler
+        laid_up = self._laid_up.get((handler, status))
+        if laid_up is None:
+            laid_up = self._laid_up[handler, status] = []
+        laid_up.append(seconds)
+        if len(laid_up) >= LAID_UP:
             self._count()
 
     def seconds(self) -> dict[Kind, Histogram]:
@@ -93,22 +98,20 @@ class Figures:
                 if status:
                     route: Any = scope.get("endpoint")
                     path = getattr(route, "path", UNMATCHED)
-                    self._observe(scope["method"], path, status, perf_counter() - began)
+                    self._observe(scope["method"], path, status, [perf_counter() - began])
 
         return timing
 
     def _count(self) -> None:
-        laid_up, self._laid_up = self._laid_up, []
-        routes = self._routes
-        for handler, status, seconds in laid_up:
-            route = routes[handler.handler if type(handler) is Given else handler]
-            self._observe(*route, status, seconds)
+        laid_up, self._laid_up = self._laid_up, {}
+        for (handler, status), seconds in laid_up.items():
+            self._observe(*self._routes[handler], status, seconds)
 
-    def _observe(self, method: str, path: str, status: int, seconds: float) -> None:
+    def _observe(self, method: str, path: str, status: int, seconds: list[float]) -> None:
         kind = Kind(method if method in _METHODS else "other", path, f"{status // 100}xx")
         histogram = self._seconds.get(kind)
         if histogram is None:
             histogram = self._seconds[kind] = Histogram(QUICK)
-        histogram.observe(seconds)
+        histogram.observe_all(seconds)
         if status in OVERLOADED:
-            self.turned_away[status] += 1
+            self.turned_away[status] += len(seconds)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Hashable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from itertools import accumulate
-from typing import Final, Generic, TypeVar
-
-L = TypeVar("L", bound=Hashable)
+from typing import Final
 
 # Seconds. Of tasks, which are measured in milliseconds, and may take hours:
 TASKS: Final = (
@@ -32,7 +30,6 @@ TASKS: Final = (
 )
 # Of what should be over at once:
 QUICK: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-WAITING: Final = 512  # observations that wait to be counted together
 
 
 class Histogram:
@@ -50,6 +47,19 @@ class Histogram:
         self._counts[bisect_left(self.bounds, seconds)] += times
         self.sum += max(0.0, seconds) * times
 
+    def observe_all(self, seconds: list[float]) -> None:
+        """Count durations, none of them below 0. The list is sorted."""
+        seconds.sort()
+        below = 0
+        for place, bound in enumerate(self.bounds):
+            up_to = bisect_right(seconds, bound, below)
+            self._counts[place] += up_to - below
+            below = up_to
+            if below == len(seconds):
+                break
+        self._counts[-1] += len(seconds) - below
+        self.sum += sum(seconds)
+
     @property
     def count(self) -> int:
         """How many were counted."""
@@ -59,29 +69,3 @@ class Histogram:
         """Return how many were not above each bound, the last of which is infinity."""
         bounds = [*(str(float(bound)) for bound in self.bounds), "+Inf"]
         return list(zip(bounds, map(float, accumulate(self._counts)), strict=True))
-
-
-class Timings(Generic[L]):
-    """Histograms by a label, for what is observed often: ``add`` appends, and hundreds are counted at once."""
-
-    def __init__(self, bounds: Sequence[float] = QUICK) -> None:
-        self._bounds = bounds
-        self._waiting: list[tuple[L, float]] = []
-        self._counted: dict[L, Histogram] = {}
-
-    def add(self, label: L, seconds: float) -> None:
-        """Observe a duration."""
-        self._waiting.append((label, seconds))
-        if len(self._waiting) >= WAITING:
-            self.counted()
-
-    def counted(self) -> dict[L, Histogram]:
-        """Return the histograms, with all that was added."""
-        waiting, self._waiting = self._waiting, []
-        counted = self._counted
-        for label, seconds in waiting:
-            histogram = counted.get(label)
-            if histogram is None:
-                histogram = counted[label] = Histogram(self._bounds)
-            histogram.observe(seconds)
-        return counted
