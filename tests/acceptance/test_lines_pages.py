@@ -18,14 +18,14 @@ def page(name: str) -> str:
     return (PAGES / f"{name}.md").read_text()
 
 
-def write(name: str, directory: Path) -> Path:
-    """Write the files that stand on a page, over the built-in application."""
+def write(name: str, directory: Path, text: str = "") -> Path:
+    """Write the files that stand on a page, or in a text instead, over the built-in application."""
     application(directory, "")
     for language in ("python", "yaml"):
-        for text in re.findall(rf"```{language}\n(.*?)```", page(name), re.S):
-            file = re.match(r"# (\S+)\n", text)
+        for block in re.findall(rf"```{language}\n(.*?)```", text or page(name), re.S):
+            file = re.match(r"# (\S+)\n", block)
             assert file
-            (directory / file[1]).write_text(text)
+            (directory / file[1]).write_text(block)
     return directory
 
 
