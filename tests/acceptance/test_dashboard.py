@@ -4,26 +4,41 @@ import gzip
 import hashlib
 import json
 import re
-import shutil
-import subprocess
-import tarfile
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 from apps import application
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
-from support import Server, require, serving
+from browsing import row, show
+from playwright.sync_api import Page, expect
+from support import Server, serving
 
-from taskmill.http.auth import key_file
 from taskmill.tasks.dashboard.page import ASSETS, FILES
 
 ACTIONS = """
+from typing import Literal
+import msgspec
+
 @action(inline=True)
 def shout(text: str, times: int = 1, loud: bool = True) -> str:
     \"\"\"Write a text in capital letters.\"\"\"
     return text.upper() * times
+
+class Address(msgspec.Struct):
+    street: str
+    country: Literal["de", "fr"] = "de"
+
+class Line(msgspec.Struct):
+    name: str
+    count: int
+
+@action(inline=True)
+def order(
+    address: Address, lines: list[Line], tags: list[str] = [], kind: Literal["rush", "slow"] = "slow",
+    gift: bool = False, signed: bool | None = None, extra: dict[str, int] = {}, invoice: Address | None = None,
+) -> int:
+    return sum(line.count for line in lines)
 
 @action(max_attempts=1)
 async def pay(amount: int) -> str:
@@ -49,11 +64,8 @@ async def count() -> None:
     await asyncio.sleep(60)
 """
 HOSTILE = '<script>window.pwned=1</script><img src=x onerror="window.pwned=1">\u202e\u2066gnp.exe'
-AXE = "axe-core@4.14.1"
-TIMEOUT = 20_000  # milliseconds
 
 pytestmark = pytest.mark.timeout(120)
-expect.set_options(timeout=TIMEOUT)
 
 
 @pytest.fixture(scope="module")
@@ -69,47 +81,14 @@ def server(tmp_path_factory: pytest.TempPathFactory, mended: Path) -> Iterator[S
         yield running
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = require(
-        shutil.which("chromium") or shutil.which("chromium-browser"), "apt-get install chromium"
-    )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page whose console must stay silent."""
-    page = browser.new_page()
-    page.set_default_timeout(TIMEOUT)
-    said: list[str] = []
-    refused = "Failed to load resource"  # the browser's own word for each 4xx
-    page.on("console", lambda message: message.text.startswith(refused) or said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    yield page
-    page.close()
-    assert said == []
-
-
-def show(page: Page, server: Server, place: str = "") -> None:
-    page.goto(f"{server.url}/dashboard#/{place}")
-
-
-def row(page: Page, text: str) -> Locator:
-    return page.get_by_role("row").filter(has_text=text)
-
-
-@pytest.mark.parametrize("path", ["/dashboard", *(f"/dashboard/{name}" for name in FILES)])
-def test_everything_has_a_strict_policy(server: Server, path: str) -> None:
-    answer = server.get(path)
-    assert answer.status == 200
-    policy = answer.headers["content-security-policy"]
-    assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
-    assert "frame-ancestors 'none'" in policy
-    assert "unsafe" not in policy
+def test_everything_has_a_strict_policy(server: Server) -> None:
+    for path in ("/dashboard", *(f"/dashboard/{name}" for name in FILES)):
+        answer = server.get(path)
+        assert answer.status == 200
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
 
 
 def test_the_page_is_small_and_has_nothing_inline_or_from_elsewhere(server: Server) -> None:
@@ -164,6 +143,46 @@ def test_what_the_server_refuses_stands_at_its_field(page: Page, server: Server)
     page.get_by_label("times").fill("many")
     page.get_by_role("button", name="Submit").click()
     expect(page.get_by_text("a number is wanted")).to_be_visible()
+
+
+def test_a_form_has_fields_for_what_is_in_objects_and_lists(page: Page, server: Server) -> None:
+    show(page, server, "actions/order")
+    field = page.get_by_role("textbox")
+    page.get_by_role("group", name="address").get_by_label("street").fill("Long Street")
+    page.get_by_role("group", name="address").get_by_label("country").select_option("fr")
+    for n, (name, count) in enumerate((("bolt", "2"), ("gone", "1"), ("nut", "many")), 1):
+        page.get_by_role("button", name="Add to lines").click()
+        line = page.get_by_role("group", name=f"lines {n}")
+        line.get_by_label("name").fill(name)
+        line.get_by_label("count").fill(count)
+    page.get_by_role("button", name="Remove lines 2").click()
+    page.get_by_label("kind").select_option("rush")
+    page.get_by_label("gift").check()
+    page.get_by_label("signed").select_option("false")
+    page.get_by_label("extra").fill('{"a": "b"}')
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_role("group", name="lines 2").get_by_text("a number is wanted")).to_be_visible()
+    expect(page.get_by_role("group", name="lines 2").get_by_label("count")).to_be_focused()
+    page.get_by_role("group", name="lines 2").get_by_label("count").fill("12345678901234567890123")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_text("Mend the marked fields.")).to_be_visible()
+    expect(page.get_by_label("extra")).to_have_attribute("aria-invalid", "true")
+    page.get_by_label("extra").fill('{"a": 1}')
+    page.get_by_role("button", name="Add invoice").click()
+    page.get_by_role("group", name="invoice").get_by_label("street").fill("Short Street")
+    page.get_by_text("Options").click()
+    page.get_by_role("group", name="tags").last.get_by_role("button").click()
+    field.last.fill("by hand")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_text("completed", exact=True)).to_be_visible()
+    task = server.get(f"/tasks/{page.url.rpartition('/')[2]}").json()
+    assert task["data"] == {
+        "address": {"street": "Long Street", "country": "fr"},
+        "lines": [{"name": "bolt", "count": 2}, {"name": "nut", "count": 12345678901234567890123}],
+        "tags": [], "kind": "rush", "gift": True, "signed": False, "extra": {"a": 1},
+        "invoice": {"street": "Short Street", "country": "de"},
+    }  # fmt: skip
+    assert task["tags"] == ["by hand"]
 
 
 def test_failures_are_one_line_for_a_cause_and_run_again_once_it_is_mended(
@@ -327,6 +346,27 @@ def test_selected_tasks_are_cancelled_and_all_that_match_run_again(page: Page, s
     expect(row(page, "completed")).to_have_count(2)
 
 
+def test_what_a_task_follows_is_a_picture(page: Page, server: Server) -> None:
+    def submit(body: dict[str, object]) -> str:
+        answer = server.request("POST", "/tasks", {"action": "keep", "data": {"value": 1}, **body})
+        return str(answer.json()["id"])
+
+    first = submit({"delay": 3600})
+    second = submit({"after": [first]})
+    third = submit({"after": [first, second]})
+    show(page, server, f"tasks/{third}")
+    expect(page.get_by_text("It follows 2 that have not ended.")).to_be_visible()
+    picture = page.get_by_role("region", name="What the task follows")
+    expect(picture.get_by_role("link")).to_have_count(3)
+    expect(picture.locator("path.arrow")).to_have_count(3)
+    server.request("POST", f"/tasks/{first}/cancel")
+    expect(picture.get_by_role("link", name=re.compile(f"{first[-12:]} · cancelled"))).to_be_visible()
+    expect(picture.get_by_role("link", name=re.compile(f"{second[-12:]} · failed"))).to_be_visible()
+    expect(page.get_by_role("note")).to_contain_text("dependency_failed")
+    picture.get_by_role("link", name=re.compile(second[-12:])).click()
+    expect(page.get_by_text(second)).to_be_visible()
+
+
 def test_numbers_are_shown_as_they_were_sent(page: Page, server: Server) -> None:
     large = 12345678901234567890123
     id_ = server.submit("keep", {"value": large})
@@ -389,43 +429,3 @@ def test_by_the_keyboard_alone(page: Page, server: Server) -> None:
     expect(page.get_by_role("main")).to_be_focused()
     page.keyboard.press("Tab")
     expect(page.locator(".figures a").first).to_be_focused()
-
-
-@pytest.mark.long
-def test_axe_finds_nothing_to_mend(page: Page, server: Server, tmp_path: Path) -> None:
-    npm = require(shutil.which("npm"), "apt-get install nodejs npm")
-    subprocess.run([npm, "pack", AXE], cwd=tmp_path, check=True, capture_output=True, timeout=60)
-    (packed,) = tmp_path.glob("*.tgz")
-    with tarfile.open(packed) as archive:
-        script = archive.extractfile("package/axe.min.js")
-        assert script is not None
-        axe = script.read().decode()
-    id_ = server.ended(server.submit("shout", {"text": "seen"}))["id"]
-    for look, width in (("light", 1280), ("dark", 1280), ("light", 360)):
-        page.emulate_media(color_scheme="dark" if look == "dark" else "light")
-        page.set_viewport_size({"width": width, "height": 800})
-        for place in ("", "tasks", f"tasks/{id_}", "failures", "actions", "schedules", "nodes", "registry"):
-            show(page, server, place)
-            expect(page.locator("h1")).to_be_visible()
-            if place == "":
-                expect(page.locator(".uplot")).to_have_count(4)
-            if place == "registry":
-                expect(page.locator("svg .node").first).to_be_visible()
-            page.evaluate(axe)  # in its own world: the page's policy lets no other script in
-            found = page.evaluate(
-                "axe.run().then(found => found.violations.map(one => [one.id, one.nodes.map(n => n.html)]))"
-            )
-            assert found == [], (place, look, width)
-
-
-def test_a_key_is_asked_for_where_the_api_wants_one(page: Page, tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    key = key_file.create(tmp_path / "data" / "keys.json", "page", ["admin"])
-    options = ("-o", "app:router:middleware=keys")
-    with serving(tmp_path / "data", *options) as server:
-        show(page, server)
-        expect(page.get_by_role("heading", name="A key is needed")).to_be_visible()
-        page.get_by_label("API key").fill(key)
-        page.get_by_role("button", name="Go on").click()
-        expect(page.get_by_role("heading", name="Overview")).to_be_visible()
-        expect(page.get_by_role("rowheader", name="tasks")).to_be_visible()

@@ -1,6 +1,9 @@
 // Requests to the API beside the page. A key, where one is wanted, is kept for as long as the tab.
 
-const KEY = "taskmill.key";
+const KEY = "taskmill.key"; // as `/docs` has it
+
+/** What all of the page hears of: `refused` where the server asks for a key, or for another; `changed` where there is another. */
+export const keys = new EventTarget();
 
 export class Problem extends Error {
   constructor(status, problem) {
@@ -12,12 +15,21 @@ export class Problem extends Error {
 
 export const key = {
   get: () => sessionStorage.getItem(KEY),
-  set: (value) => sessionStorage.setItem(KEY, value),
+  set: (value) => {
+    if (value === null) sessionStorage.removeItem(KEY);
+    else sessionStorage.setItem(KEY, value);
+    keys.dispatchEvent(new Event("changed"));
+  },
 };
 
-/** The headers of every request. */
-export function headersOf(accept) {
-  return key.get() ? { Accept: accept, Authorization: `Bearer ${key.get()}` } : { Accept: accept };
+/** Ask the server, with the key. */
+export async function ask(path, { accept = "application/json", ...options } = {}) {
+  const given = key.get();
+  const headers = { ...options.headers, Accept: accept };
+  if (given) headers.Authorization = `Bearer ${given}`;
+  const answer = await fetch(path, { ...options, headers });
+  if (answer.status === 401 && given === key.get()) keys.dispatchEvent(new Event("refused"));
+  return answer;
 }
 
 /** Whole numbers beyond what a browser counts stay as they were written, where it can do that. */
@@ -27,11 +39,10 @@ function exact(_, value, context) {
 }
 
 export async function call(method, path, body) {
-  const headers = headersOf("application/json");
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const sent = body === undefined ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   let answer;
   try {
-    answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    answer = await ask(path, { method, ...sent });
   } catch {
     throw new Problem(0, { detail: "The server cannot be reached." });
   }

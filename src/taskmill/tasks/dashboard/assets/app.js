@@ -1,7 +1,8 @@
 // The page: where one is, and what is shown there.
 
 import { html, render, useEffect, useState } from "./preact.js";
-import { get, key } from "./api.js";
+import { get, key, keys } from "./api.js";
+import { changes } from "./live.js";
 import { Overview } from "./overview.js";
 import { List } from "./list.js";
 import { Task } from "./task.js";
@@ -28,32 +29,42 @@ function here() {
   return { place, rest: rest.map(decodeURIComponent), filters: Object.fromEntries(new URLSearchParams(search)) };
 }
 
-function KeyForm({ done }) {
+function KeyForm({ refused }) {
   const [value, setValue] = useState("");
   const submit = (event) => {
     event.preventDefault();
-    key.set(value);
-    done();
+    key.set(value.trim());
   };
   return html`<form class="card key" onSubmit=${submit}>
     <h1>A key is needed</h1>
     <label>API key
       <input type="password" autocomplete="off" value=${value} onInput=${(event) => setValue(event.target.value)} />
     </label>
+    ${refused && html`<p class="wrong" role="alert">The server does not know the key that was given.</p>`}
     <button class="main">Go on</button>
     <p class="hint">It is kept in this tab, until that is closed. <code>taskmill keys create</code> makes one.</p>
   </form>`;
 }
 
+/** Whether the server tells of changes as they happen. */
+function Live() {
+  const [live, setLive] = useState(changes.connected);
+  useEffect(() => changes.listen({ connected: setLive }), []);
+  return html`<span class="live ${live ? "on" : ""}" title=${live ? "Changes are told as they happen" : "Looking every two seconds"}>
+    ${live ? "live" : "polling"}</span>`;
+}
+
 function App() {
   const [at, setAt] = useState(here());
-  const [locked, setLocked] = useState(null);
-  const look = () => get("queues").then(() => setLocked(false), (error) => setLocked(error.status === 401));
+  const [lock, setLock] = useState(null); // null until it is known
   useEffect(() => {
-    const move = () => setAt(here());
-    addEventListener("hashchange", move);
+    const refuse = () => setLock({ locked: true, refused: key.get() !== null });
+    const open = () => setLock({ locked: false });
+    const look = () => get("queues").then(open, (error) => (error.status === 401 ? refuse() : open()));
+    addEventListener("hashchange", () => setAt(here()));
+    keys.addEventListener("refused", refuse);
+    keys.addEventListener("changed", look);
     look();
-    return () => removeEventListener("hashchange", move);
   }, []);
   const [place, title, View] = PLACES.find(([name]) => name === at.place) ?? PLACES[0];
   useEffect(() => {
@@ -70,10 +81,12 @@ function App() {
         ${PLACES.map(([name, words]) => html`
           <a href="#/${name}" aria-current=${name === place ? "page" : undefined}>${words}</a>`)}
       </nav>
+      ${lock?.locked === false && html`<${Live} />`}
+      ${key.get() && html`<button type="button" onClick=${() => key.set(null)}>Forget the key</button>`}
       <a class="api" href="docs">API</a>
     </header>
     <main id="main" tabindex="-1">
-      ${locked === null ? null : locked ? html`<${KeyForm} done=${look} />` : html`<${Shown} ...${at} />`}
+      ${lock === null ? null : lock.locked ? html`<${KeyForm} refused=${lock.refused} />` : html`<${Shown} ...${at} />`}
     </main>`;
 }
 

@@ -23,9 +23,8 @@ function drawing() {
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 /** The legend tells of the last minute, until somebody points at another. */
-function show(chart, data) {
-  chart.setData(data);
-  chart.setLegend({ idx: data[0].length - 1 }, false);
+function newest(chart) {
+  if (chart.cursor.idx === null || chart.cursor.left < 0) chart.setLegend({ idx: chart.data[0].length - 1 }, false);
 }
 
 function options(width, lines, write, least) {
@@ -33,7 +32,7 @@ function options(width, lines, write, least) {
     stroke: color("soft"), font: "11px system-ui, sans-serif", grid: { stroke: color("line"), width: 1 }, ticks: { show: false },
   };
   return {
-    width, height: HEIGHT, cursor: { y: false, points: { size: 6 } }, legend: { live: true },
+    width, height: HEIGHT, cursor: { y: false, points: { size: 6 } }, legend: { live: true }, hooks: { setLegend: [newest] },
     scales: { x: { time: true }, y: { range: (_, __, most) => [0, Math.max((most ?? 0) * 1.1, least)] } },
     axes: [
       { ...axis, values: "{HH}:{mm}", space: 70, size: 26 },
@@ -63,7 +62,6 @@ function Chart({ title, at, lines, write, note, least }) {
     drawing().then((Plot) => {
       if (gone) return;
       chart.current = new Plot(options(box.current.clientWidth, lines, write, least), data, box.current);
-      show(chart.current, data);
       fit.observe(box.current);
     }, () => {});
     dark.addEventListener("change", redraw);
@@ -75,7 +73,7 @@ function Chart({ title, at, lines, write, note, least }) {
       chart.current = null;
     };
   }, [shape, drawn]);
-  useEffect(() => void (chart.current && show(chart.current, data)));
+  useEffect(() => void (chart.current?.setData(data)));
   const said = lines.map(({ label, values }) => `${label}: ${write(values.at(-1) ?? 0)}`).join(", ");
   return html`<figure class="chart"><figcaption><b>${title}</b> <span class="hint">${note}</span></figcaption>
     <div ref=${box} role="img" aria-label="${title}, the last hour by minute. Now ${said}."></div></figure>`;
@@ -105,7 +103,7 @@ export function Charts() {
   return html`<section aria-labelledby="hour">
     <div class="title"><h2 id="hour">The last hour</h2>
       ${queues.length > 1 && html`<label class="inline">of queue <select value=${queue.name} onChange=${(event) => setName(event.target.value)}>
-        ${queues.map((one) => html`<option key=${one.name}>${one.name}</option>`)}</select></label>`}
+        ${queues.map((one) => html`<option key=${one.name} value=${one.name}>${one.name}</option>`)}</select></label>`}
       <span class="hint">as ${data.node} has seen it</span></div>
     <div class="charts">
       <${Chart} key="ended-${queue.name}" title="Ended" note="by minute, ${number(Math.round(queue.throughput * 10) / 10)} a second now"

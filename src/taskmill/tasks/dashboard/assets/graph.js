@@ -57,20 +57,23 @@ function placed(nodes, arrows) {
   return { places, width: made.length * (BOX.width + GAP.x) - GAP.x + 2, height: rows * (BOX.height + GAP.y) - GAP.y + 2 };
 }
 
-function curve(from, to) {
-  const [x1, y1] = [from.x, from.y + BOX.height / 2];
-  const [x2, y2] = [to.x + BOX.width, to.y + BOX.height / 2];
+/** From the left of a box to the right of one that it needs, with the tip there; or `onward`, with the tip where it began. */
+function curve(from, to, onward) {
+  const [x1, y1] = [from.x - (onward ? 5 : 0), from.y + BOX.height / 2];
+  const [x2, y2] = [to.x + BOX.width + (onward ? 0 : 5), to.y + BOX.height / 2];
   const bend = Math.max(24, (x1 - x2) / 2);
-  return `M${x1},${y1} C${x1 - bend},${y1} ${x2 + bend},${y2} ${x2 + 5},${y2}`;
+  const ends = [[`${x1},${y1}`, `${x1 - bend},${y1}`], [`${x2},${y2}`, `${x2 + bend},${y2}`]];
+  const [[begin, leave], [end, arrive]] = onward ? ends.reverse() : ends;
+  return `M${begin} C${leave} ${arrive} ${end}`;
 }
 
 const cut = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
 
 /**
  * `nodes` have `id`, `title`, `note`, `state` and perhaps `href`; `arrows` go from `source` to the `target` that it needs.
- * What is joined to `chosen` stands out.
+ * What is joined to `chosen` stands out, and `marked` is where one is. `onward` has arrows point at those that need.
  */
-export function Graph({ nodes, arrows, label, chosen = null, choose }) {
+export function Graph({ nodes, arrows, label, chosen = null, choose, marked = null, onward = false }) {
   const { places, width, height } = placed(nodes, arrows);
   const near = new Set(arrows.filter((one) => one.source === chosen || one.target === chosen).flatMap((one) => [one.source, one.target]));
   const faint = (id) => chosen !== null && id !== chosen && !near.has(id);
@@ -79,11 +82,11 @@ export function Graph({ nodes, arrows, label, chosen = null, choose }) {
       <defs><marker id="tip" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" markerHeight="7" orient="auto">
         <path d="M0,0 L8,4 L0,8 z" /></marker></defs>
       ${arrows.map(({ source, target, field, attaches }) => html`
-        <path key="${source} ${field} ${target}" d=${curve(places.get(source), places.get(target))} marker-end="url(#tip)"
+        <path key="${source} ${field} ${target}" d=${curve(places.get(source), places.get(target), onward)} marker-end="url(#tip)"
           class="arrow ${attaches ? "attaches" : ""} ${chosen !== null && source !== chosen && target !== chosen ? "faint" : ""}" />`)}
       ${nodes.map(({ id, title, note, state, href }) => {
         const { x, y } = places.get(id);
-        return html`<a key=${id} href=${href} class="node ${faint(id) ? "faint" : ""} ${id === chosen ? "chosen" : ""}"
+        return html`<a key=${id} href=${href} class="node ${faint(id) ? "faint" : ""} ${id === chosen || id === marked ? "chosen" : ""}"
             onMouseEnter=${() => choose?.(id)} onMouseLeave=${() => choose?.(null)} onFocus=${() => choose?.(id)} onBlur=${() => choose?.(null)}>
           <title>${title}, ${note}, ${state}</title>
           <rect x=${x} y=${y} width=${BOX.width} height=${BOX.height} rx="7" />

@@ -8,8 +8,16 @@ import { Selection } from "./selection.js";
 
 const HEIGHT = 37; // pixels of a row, as the style sheet has it
 const BEYOND = 10; // rows above and below the seen ones
-const PAGE = 200;
+const PAGE = 200; // tasks of the first request,
+const MORE = 500; // and of those that follow
 const STATUSES = ["queued", "scheduled", "running", "completed", "failed", "cancelled"];
+
+/** A part of the list with what is shown of it: a hundred thousand tasks with all their data would be too much. */
+function shortened({ tasks, next }) {
+  const kept = ({ id, action, status, data, created_at, started_at, finished_at }) => (
+    { id, action, status, data: brief(data), created_at, started_at, finished_at });
+  return { tasks: tasks.map(kept), next };
+}
 
 /** How many rows, newest first, are newer than an id: where that is, or would be. */
 function placeOf(rows, id) {
@@ -50,7 +58,8 @@ function useTasks(filters) {
     if (reading.current === filter) return;
     reading.current = filter;
     try {
-      const page = await get(`tasks${joined}limit=${PAGE}${cursor ? `&cursor=${cursor}` : ""}`);
+      const part = cursor ? `limit=${MORE}&cursor=${cursor}` : `limit=${PAGE}`;
+      const page = shortened(await get(`tasks${joined}${part}`));
       setState((before) => {
         const old = before.filter === filter ? before : { rows: [], next: undefined };
         const found = cursor ? { rows: [...old.rows, ...page.tasks], next: page.next } : headed(old, page);
@@ -135,7 +144,7 @@ export function List({ filters }) {
             <th scope="row"><a class="id" href="#/tasks/${task.id}">${task.id.slice(-12)}</a></th>
             <td class="cut">${task.action}</td>
             <td><${Status} of=${task.status} /></td>
-            <td class="cut data">${brief(task.data)}</td>
+            <td class="cut data">${task.data}</td>
             <td><${Time} at=${task.created_at} /></td>
             <td class="n">${took(task.started_at, task.finished_at)}</td>
           </tr>`)}

@@ -1,6 +1,6 @@
 // What the server tells by itself: server-sent events, read by `fetch` so that a key can go along.
 
-import { headersOf } from "./api.js";
+import { ask, keys } from "./api.js";
 
 const PAUSE = 2000; // milliseconds before a broken stream is opened again,
 const LONG = 30_000; // and before one that there is not, or that told too much
@@ -40,9 +40,8 @@ export function follow(path, tell, connected = () => {}) {
   const open = async () => {
     let pause = PAUSE;
     try {
-      const headers = headersOf("text/event-stream");
-      if (last) headers["Last-Event-ID"] = last;
-      const answer = await fetch(path, { headers, signal: stop.signal });
+      const headers = last ? { "Last-Event-ID": last } : {};
+      const answer = await ask(path, { accept: "text/event-stream", headers, signal: stop.signal });
       if (answer.status === 204) return connected(false);
       if (answer.ok) {
         connected(true);
@@ -56,8 +55,9 @@ export function follow(path, tell, connected = () => {}) {
     } catch {
       // It is opened again, unless it was closed here.
     }
+    if (stop.signal.aborted) return;
     connected(false);
-    if (!stop.signal.aborted) timer = setTimeout(open, pause);
+    timer = setTimeout(open, pause);
   };
   open();
   return () => {
@@ -78,6 +78,10 @@ class Changes {
 
   constructor() {
     addEventListener("visibilitychange", () => this.#turn());
+    keys.addEventListener("changed", () => {
+      this.#close(); // it was opened with another key, or is paused for the want of one
+      this.#turn();
+    });
   }
 
   /** Have `changed()` called soon after changes, `row(task)` at each, and `connected(yes)` when that begins or ends. */
@@ -94,11 +98,15 @@ class Changes {
     const wanted = this.#listeners.size > 0 && !document.hidden && this.#rest === null;
     if (wanted && this.#stop === null) {
       this.#stop = follow("events", (kind, data) => this.#heard(kind, data), (yes) => this.#say(yes));
-    } else if (!wanted && this.#stop !== null) {
-      this.#stop();
-      this.#stop = null;
-      this.#say(false);
+    } else if (!wanted) {
+      this.#close();
     }
+  }
+
+  #close() {
+    this.#stop?.();
+    this.#stop = null;
+    this.#say(false);
   }
 
   #heard(kind, data) {

@@ -37,7 +37,7 @@ export function Overview() {
           ${WAITING.map((status) => html`<td class="n">${number(queue.depth[status])}</td>`)}
           <td class="n">${queue.consumers}</td>
           <td>${queue.oldest === null ? "–" : span(queue.oldest)}</td>
-          <td><${Do} label=${queue.paused ? "Resume" : "Pause"} done=${reload}
+          <td class="n"><${Do} label=${queue.paused ? "Resume" : "Pause"} done=${reload}
             run=${() => post(`queues/${encodeURIComponent(queue.name)}/${queue.paused ? "resume" : "pause"}`)} /></td>
         </tr>`)}</tbody>
       <//>

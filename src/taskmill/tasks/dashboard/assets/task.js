@@ -1,10 +1,10 @@
 // One task: what was asked, what came of it, and what may be done about it.
 
-import { html, useEffect, useState } from "./preact.js";
+import { html, useCallback, useEffect, useRef, useState } from "./preact.js";
 import { get, post } from "./api.js";
 import { Graph } from "./graph.js";
 import { follow } from "./live.js";
-import { Do, Empty, Json, number, Status, Time, took, usePoll, Wrong } from "./parts.js";
+import { Do, Empty, Json, number, Status, Time, took, useLook, usePoll, Wrong } from "./parts.js";
 
 const OPEN = ["queued", "scheduled", "running"];
 const KEPT = 2000; // lines of the log
@@ -79,28 +79,25 @@ function Steps({ of }) {
   </ol></section>`;
 }
 
-/** The task, what it follows, and what those follow, as far as there is room. */
+/** What the task follows, and what those follow, as far as there is room; those that have ended are asked for once. */
 function useBefore(task) {
   const [found, setFound] = useState([]);
-  const first = task?.after?.join() ?? "";
-  useEffect(() => {
-    let gone = false;
-    (async () => {
-      const all = new Map();
-      const left = first === "" ? [] : first.split(",");
-      while (left.length > 0 && all.size < PICTURED) {
-        const id = left.shift();
-        if (all.has(id)) continue;
-        const one = await get(`tasks/${id}`).catch(() => ({ id, action: "pruned", status: "unknown" }));
-        all.set(id, one);
-        left.push(...(one.after ?? []));
-      }
-      if (!gone) setFound([...all.values()]);
-    })();
-    return () => {
-      gone = true;
-    };
-  }, [first, task?.status]);
+  const ended = useRef(new Map());
+  const first = task.after?.join() ?? "";
+  const look = useCallback(async () => {
+    const all = new Map();
+    const left = first === "" ? [] : first.split(",");
+    while (left.length > 0 && all.size < PICTURED) {
+      const id = left.shift();
+      if (all.has(id)) continue;
+      const one = ended.current.get(id) ?? (await get(`tasks/${id}`).catch(() => ({ id, action: "pruned", status: "unknown" })));
+      if (!OPEN.includes(one.status)) ended.current.set(id, one);
+      all.set(id, one);
+      left.push(...(one.after ?? []));
+    }
+    setFound([...all.values()]);
+  }, [first, task.status]);
+  useLook(look);
   return found;
 }
 
@@ -109,11 +106,12 @@ function Before({ task }) {
   if (found.length === 0) return null;
   const known = new Set([task.id, ...found.map((one) => one.id)]);
   const nodes = [task, ...found].map(({ id, name, action, status }) => (
-    { id, title: name ?? action, note: id.slice(-12), state: status, href: `#/tasks/${id}` }));
-  const arrows = [task, ...found].flatMap(({ id, after }) => (after ?? []).filter((other) => known.has(other)).map(
-    (other) => ({ source: id, target: other, field: "after" })));
-  return html`<section><h2>What it follows</h2>
-    <${Graph} label="What the task follows" nodes=${nodes} arrows=${arrows} chosen=${null} /></section>`;
+    { id, title: name ?? action, note: `${id.slice(-12)} · ${status}`, state: status, href: `#/tasks/${id}` }));
+  const all = [task, ...found].flatMap(({ id, after }) => (after ?? []).map((other) => ({ source: id, target: other, field: "after" })));
+  const arrows = all.filter(({ target }) => known.has(target));
+  return html`<section><div class="title"><h2>What it follows</h2>
+      ${arrows.length < all.length && html`<span class="hint">the nearest ${number(found.length)} of them</span>`}</div>
+    <${Graph} label="What the task follows" nodes=${nodes} arrows=${arrows} marked=${task.id} onward /></section>`;
 }
 
 export function Task({ rest: [id] }) {
