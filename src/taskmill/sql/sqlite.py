@@ -28,6 +28,7 @@ from taskmill.sql.ownership import Ownership
 from taskmill.sql.signals import Signals
 from taskmill.sql.space import Space
 from taskmill.sql.sqlite_file import INCREMENTAL, SqliteTransactor, explain, open_reader, open_writer
+from taskmill.sql.sqlite_text import rows_of
 from taskmill.sql.writer import Writer
 from taskmill.supervisor import Context
 
@@ -161,11 +162,7 @@ class SqliteDatabase(Database):
 
     def iterate(self, connection: apsw.Connection, sql: str, arguments: Sequence[Any]) -> Generator[Any]:
         """In a call of :meth:`read`, give rows as they come."""
-        cursor = connection.execute(sql, arguments)
-        try:
-            yield from cursor
-        finally:
-            cursor.close()
+        return rows_of(connection, sql, arguments)
 
     def run(self, connection: apsw.Connection, sql: str, arguments: Sequence[Any]) -> Ran:
         """In a call, run any statement."""

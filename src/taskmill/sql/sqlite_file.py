@@ -12,6 +12,7 @@ import apsw
 
 from taskmill.sql import sqlite_rows
 from taskmill.sql.errors import DatabaseDamaged, DatabaseError, DatabaseUnavailable
+from taskmill.sql.sqlite_text import LenientCursor
 from taskmill.sql.writer import Groups
 
 T = TypeVar("T")
@@ -56,6 +57,7 @@ def open_writer(path: str, pragmas: Mapping[str, str | int]) -> apsw.Connection:
     fresh = path == ":memory:" or not Path(path).exists()
     try:
         connection = apsw.Connection(path)
+        connection.cursor_factory = LenientCursor
         connection.set_busy_timeout(BUSY_MS)
         if fresh:
             connection.pragma("auto_vacuum", INCREMENTAL)
@@ -82,6 +84,7 @@ def open_writer(path: str, pragmas: Mapping[str, str | int]) -> apsw.Connection:
 def open_reader(path: str) -> apsw.Connection:
     """Open a connection that can only read, and so never blocks or meets the writer."""
     connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+    connection.cursor_factory = LenientCursor
     connection.set_busy_timeout(BUSY_MS)
     connection.pragma("query_only", 1)
     connection.pragma("cache_size", -16_384)

@@ -130,7 +130,7 @@ class Traffic:
         for row in rows:
             registered = self.find(row[1], row[5])
             if registered is None:
-                logger.error("task of action %r waits: here is none, or no queue %r", row[1], row[5])
+                logger.error("1 task waits: this application has no action %r in a queue %r", row[1], row[5])
             else:
                 self._let_go(row[5], row[0])
                 ready.setdefault(row[5], []).append(from_row(row, registered))
