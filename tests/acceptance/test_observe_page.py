@@ -7,11 +7,9 @@ import subprocess
 from pathlib import Path
 
 import yaml
-from promql import names_of, rules_of
+from promql import names_of, names_of_families, rules_of
 from readme_lines import ROOT, Example, curl
 from support import require, serving
-
-from taskmill.tasks.metrics.families import FAMILIES
 
 PAGE = (ROOT / "docs" / "how-to" / "observe.md").read_text()
 
@@ -34,16 +32,6 @@ def test_the_questions_are_promql_and_ask_for_what_there_is(tmp_path: Path) -> N
     command = [promtool, "check", "rules", str(tmp_path / "rules.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def names_of_families() -> set[str]:
-    """Return the names that samples of each family have."""
-    suffixes = ("_bucket", "_count", "_sum")
-    return {
-        family.name + suffix
-        for family in FAMILIES
-        for suffix in (suffixes if family.kind == "histogram" else ("",))
-    }
 
 
 def test_the_reference_is_up_to_date() -> None:

@@ -4,6 +4,7 @@ from taskmill.http.auth.caller import Caller
 from taskmill.http.body import parse_body, parse_open_body
 from taskmill.http.endpoint import HttpEndpoint
 from taskmill.http.exchange import JSON, Exchange, direct
+from taskmill.http.figures import OVERLOADED
 from taskmill.http.openapi import document, types_of
 from taskmill.http.openapi_api import answer_openapi, describe_server
 from taskmill.http.openapi_schemas import Schemas
@@ -17,6 +18,7 @@ from taskmill.http.streaming import Stream, streaming
 
 __all__ = [
     "JSON",
+    "OVERLOADED",
     "Answer",
     "BadRequest",
     "Caller",

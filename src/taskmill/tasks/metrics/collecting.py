@@ -12,7 +12,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from taskmill import __version__
-from taskmill.http import HttpService
+from taskmill.http import OVERLOADED, HttpService
 from taskmill.metrics import Histogram
 from taskmill.process.host import ProcessHost
 from taskmill.sql import DatabaseError, Overloaded
@@ -21,6 +21,7 @@ from taskmill.tasks.metrics.families import FAMILIES, Family
 from taskmill.tasks.schedules import statements as schedules
 from taskmill.tasks.schedules.model import Paused
 from taskmill.tasks.service import TaskService
+from taskmill.tasks.stats.meter import CAME_TO
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def _tasks(found: Gathered, tasks: TaskService) -> None:
     for queue in tasks.dispatchers:
         found.add(f.SUBMITTED, tasks.intake.submitted[queue], queue)
     meter = tasks.figures.meter
-    for (queue, action, came_to), count in meter.ends().items():
+    for (queue, action, came_to), count in {**_none(tasks), **meter.ends()}.items():
         if came_to == "retried":
             found.add(f.RETRIES, count, queue, action)
         else:
@@ -79,6 +80,13 @@ def _tasks(found: Gathered, tasks: TaskService) -> None:
     for kind, times in meter.times().items():
         found.histogram(f.WAITING, times.waiting, *kind)
         found.histogram(f.RUNNING, times.running, *kind)
+
+
+def _none(tasks: TaskService) -> dict[tuple[str, str, str], int]:
+    """Return a 0 for each end of each action in its queue: a rate takes no notice of the first that is counted."""
+    own = next(iter(tasks.dispatchers))
+    kinds = [(one.options.queue or own, tasks.catalog.label(one.name)) for one in tasks.catalog.actions()]
+    return {(*kind, came_to): 0 for kind in kinds for came_to in CAME_TO}
 
 
 def _service(found: Gathered, tasks: TaskService) -> None:
@@ -106,7 +114,7 @@ def _servers(found: Gathered, tasks: TaskService) -> None:
         found.add(f.CONNECTIONS, server.connections, id_)
         for kind, histogram in server.figures.seconds().items():
             found.histogram(f.REQUESTS, histogram, id_, *kind)
-        for status, count in server.figures.turned_away.items():
+        for status, count in {**dict.fromkeys(OVERLOADED, 0), **server.figures.turned_away}.items():
             found.add(f.TURNED_AWAY, count, id_, str(status))
 
 

@@ -26,6 +26,7 @@ from taskmill.tasks.stats.histogram import Histogram
 
 MINUTES: Final = 60
 LAID_UP: Final = 512  # ends that wait to be counted
+CAME_TO: Final = ("completed", "failed", "cancelled", "retried")  # what ends are counted by
 _MINUTE: Final = 60_000  # milliseconds
 
 _name = attrgetter("name")
