@@ -3,10 +3,12 @@
 import createFetchClient, { type Client } from "openapi-fetch";
 
 import { NoResult, Refused } from "./errors.js";
+import { events, type EventFilters, type EventOptions, type TaskEvent } from "./events.js";
 import type { components, paths } from "./schema.js";
 import { patient } from "./trying.js";
 
 export { NoResult, Refused } from "./errors.js";
+export type * from "./events.js";
 export type { components, paths } from "./schema.js";
 
 export type Task = components["schemas"]["TaskDetails"];
@@ -63,6 +65,27 @@ export class Taskmill {
     const result = task.result as Record<string, unknown>;
     const keys = Object.keys(result);
     return keys.length === 1 && keys[0] === "output" ? result["output"] : result;
+  }
+
+  /**
+   * Give what happens to a task, from how it is now to its end, or to all tasks that pass filters, from now on.
+   *
+   * It goes on by itself where the connection breaks. Throws {@link Refused}, such as 404.
+   */
+  events(of: string | EventFilters = {}, options: EventOptions = {}): AsyncGenerator<TaskEvent, void, undefined> {
+    const ends = typeof of === "string";
+    return events(
+      async (last, signal) => {
+        const header = last === undefined ? {} : { "Last-Event-ID": last };
+        const common = { parseAs: "stream", signal } as const;
+        const { data, error } = ends
+          ? await this.api.GET("/tasks/{id}/events", { params: { path: { id: of }, header }, ...common })
+          : await this.api.GET("/events", { params: { query: of, header }, ...common });
+        return answered({ data: data ?? null, error });
+      },
+      ends,
+      options,
+    );
   }
 
   /** Cancel a task, also one that runs; throws {@link Refused} (409) where it has ended. */

@@ -28,13 +28,15 @@ function backoff(tried: number): number {
   return Math.random() * 100 * 2 ** tried;
 }
 
-function rest(milliseconds: number, signal: AbortSignal): Promise<void> {
+/** Wait; throws the reason of a signal that comes meanwhile. */
+export function rest(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((done, stopped) => {
-    const stop = () => stopped(signal.reason);
+    const stop = () => stopped(signal?.reason);
+    if (signal?.aborted) return stop();
     const timer = setTimeout(() => {
-      signal.removeEventListener("abort", stop);
+      signal?.removeEventListener("abort", stop);
       done();
     }, Math.min(milliseconds, LONGEST));
-    signal.addEventListener("abort", () => (clearTimeout(timer), stop()), { once: true });
+    signal?.addEventListener("abort", () => (clearTimeout(timer), stop()), { once: true });
   });
 }

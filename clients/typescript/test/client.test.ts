@@ -75,3 +75,63 @@ test("a wait can be given up", async () => {
   await assert.rejects(client.wait(id, AbortSignal.timeout(200)), { name: "TimeoutError" });
   await client.cancel(id);
 });
+
+test("a task is watched from how it is now to its end", async () => {
+  const { id } = await client.submit({ action: "count_words", data: { text: "" }, delay: 60 });
+  const seen: string[] = [];
+  let last = "";
+  for await (const event of client.events(id)) {
+    if (event.event !== "status") continue;
+    seen.push(event.status);
+    last = event.eventId;
+    if (event.status === "scheduled") await client.cancel(id);
+  }
+  assert.deepEqual(seen, ["scheduled", "cancelled"]);
+  for await (const event of client.events(id, { last })) assert.fail(`told twice: ${event.event}`);
+  await assert.rejects(client.events("01981a3e-77d0-7c4f-8f04-0a5c2f9f6a11").next(), { status: 404 });
+});
+
+test("a stream that breaks goes on after its last event", async () => {
+  const asked: (string | null)[] = [];
+  const breaking: typeof fetch = async (input, init) => {
+    const answer = await fetch(input, init);
+    const { url: path, headers } = input as Request;
+    if (!path.includes("/events") || asked.push(headers.get("Last-Event-ID")) > 1) return answer;
+    const reader = answer.body!.getReader();
+    let text = "";
+    const pull = async (out: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
+      if (text.includes("data:")) return out.error(new TypeError("broken"));
+      const { value } = await reader.read();
+      text += new TextDecoder().decode(value);
+      out.enqueue(value!);
+    };
+    return new Response(new ReadableStream({ pull }), answer);
+  };
+  const cut = new Taskmill({ url, fetch: breaking });
+  const { id } = await cut.submit({ action: "count_words", data: { text: "" }, delay: 60 });
+  const seen: string[] = [];
+  for await (const event of cut.events(id)) {
+    assert.equal(event.event, "status");
+    if (event.event !== "status") continue;
+    seen.push(event.status);
+    if (event.status === "scheduled") await client.cancel(id);
+  }
+  assert.deepEqual(seen, ["scheduled", "cancelled"]);
+  assert.equal(asked.length, 2);
+  assert.match(asked[1] ?? "", /^0\.scheduled\./);
+});
+
+test("all tasks are watched through filters, until one leaves or gives up", async () => {
+  const watching = client.events({ tag: "watched" });
+  const first = watching.next();
+  const pulse = setInterval(() => {
+    void client.submit({ action: "count_words", data: { text: "a b" }, tags: ["watched"] });
+  }, 100);
+  const { value } = await first;
+  clearInterval(pulse);
+  assert(value?.event === "status");
+  assert.equal(value.action, "count_words");
+  await watching.return();
+  const given = client.events({ tag: "nothing" }, { signal: AbortSignal.timeout(200) });
+  await assert.rejects(given.next(), { name: "TimeoutError" });
+});

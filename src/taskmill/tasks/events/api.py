@@ -15,9 +15,7 @@ from taskmill.tasks.service import TaskService
 from taskmill.tasks.view.filters import Filters, select
 from taskmill.tasks.view.missing import UNKNOWN
 
-LAST = {
-    "Last-Event-ID": Annotated[str | None, means("The `id` of the last event that was seen: go on after it.")]
-}
+LAST = {"Last-Event-ID": Annotated[str, means("The `id` of the last event that was seen: go on after it.")]}
 STREAM = Answer("Server-sent events.", str, media_type="text/event-stream")
 
 
