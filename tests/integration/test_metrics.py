@@ -5,11 +5,13 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from apps import application
 from external import ACTIONS as FOR_OTHERS
 from external import Worker, declare
+from nodes import POSTGRES, cluster
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 from support import Server, eventually, require, serving
@@ -170,3 +172,26 @@ def test_both_formats_are_what_they_say(server: Server) -> None:
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert server.get("/metrics?since=1").status == 400
+
+
+@pytest.mark.long
+def test_what_nodes_count_adds_up(tmp_path: Path, postgres_url: str) -> None:
+    with cluster(tmp_path, postgres_url, POSTGRES, ACTIONS) as nodes:
+        servers = [nodes.start(), nodes.start()]
+        ids = [servers[number % 2].submit("quick") for number in range(40)]
+        for id_ in ids:
+            servers[0].ended(id_)
+
+        def in_all(name: str, *labels: str) -> float:
+            return sum(scraped(server).get((name, labels), 0) for server in servers)
+
+        eventually(lambda: in_all("taskmill_tasks_total", "quick", "tasks", "completed") == 40)
+        assert in_all("taskmill_tasks_submitted_total", "tasks") == 40
+        assert in_all("taskmill_task_waiting_seconds_count", "quick", "tasks") == 40
+        assert in_all("taskmill_node_leads") == 1
+        servers[0].request("POST", "/tasks", {"action": "quick", "delay": 3600})
+        for server in servers:
+            eventually(
+                lambda server=server: scraped(server)["taskmill_queue_tasks", ("tasks", "scheduled")] == 1
+            )
+            assert scraped(server)["taskmill_database_bytes", ("app:db", "used")] > 10_000

@@ -52,7 +52,7 @@ def test_a_leader_that_leaves_hands_the_lead_over_at_once(nodes: Cluster) -> Non
 
 def test_workers_alone_answer_only_probes(nodes: Cluster) -> None:
     node = nodes.start("--only", "workers")
-    for path in ("/healthz", "/readyz", "/nodes"):
+    for path in ("/healthz", "/readyz", "/metrics", "/nodes"):
         assert node.get(path).status == 200
     assert node.request("POST", "/tasks", {"action": "quick"}).status == 404
     assert node.get("/tasks").status == 404

@@ -24,7 +24,7 @@ def endpoints() -> set[str]:
     return {entry.id for entry in read(BUILTIN).entries.values() if entry.kind == "http.endpoint"}
 
 
-PROBES = {f"app:{name}.endpoint" for name in ("healthz", "readyz", "list_nodes")}
+PROBES = {f"app:{name}.endpoint" for name in ("healthz", "readyz", "get_metrics", "list_nodes")}
 
 
 def test_a_node_that_does_everything_leaves_nothing_out() -> None:

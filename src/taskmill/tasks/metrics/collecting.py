@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from platform import python_version
-from typing import Any
+from typing import Any, Final
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
@@ -24,6 +25,8 @@ from taskmill.tasks.service import TaskService
 from taskmill.tasks.stats.meter import CAME_TO
 
 logger = logging.getLogger(__name__)
+
+PATIENCE: Final = 5.0  # seconds for the rows: a scrape is given up after ten, and then lacks everything
 
 _process = ProcessCollector(registry=None)
 
@@ -62,9 +65,10 @@ async def gather(tasks: TaskService) -> Gathered:
     _servers(found, tasks)
     _hosts(found, tasks)
     try:
-        await _rows(found, tasks)
-    except (DatabaseError, Overloaded) as error:
-        logger.warning("metrics lack what stands in rows: %s", error)
+        async with asyncio.timeout(PATIENCE):
+            await _rows(found, tasks)
+    except (DatabaseError, Overloaded, TimeoutError) as error:
+        logger.warning("metrics lack what stands in rows: %s", str(error) or "the database is slow")
     return found
 
 
