@@ -40,10 +40,12 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """Import what is asked for: the command line and pytest pass through here, and mostly need none of it."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__} has no attribute {name}")
-    value: object = getattr(import_module(f"taskmill.tasks.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # to a type checker each name above is there, and any other is a mistake
+
+    def __getattr__(name: str) -> object:
+        """Import what is asked for: the command line and pytest pass through here, and mostly need none of it."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__} has no attribute {name}")
+        value: object = getattr(import_module(f"taskmill.tasks.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value

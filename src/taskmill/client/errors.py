@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from taskmill.client.model import TaskError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -113,8 +115,9 @@ class TaskFailed(TaskEnded):
     """A task has failed, after its last attempt. ``error`` says why, ``task`` is all of it."""
 
     def __init__(self, task: Task) -> None:
-        self.error = task.error
-        super().__init__(task, f"failed: {self.error.type}: {self.error.message}" if self.error else "failed")
+        hidden = "a key of the scope `read` is told why; this one is not"
+        self.error = task.error or TaskError(type="Hidden", message=hidden, at=task.finished_at or "")
+        super().__init__(task, f"failed: {self.error.type}: {self.error.message}")
 
 
 class TaskCancelled(TaskEnded):
