@@ -48,6 +48,7 @@ def check(
     if queued:
         _check_queued(registry, data_dir, as_json=as_json)
         return
+    data.check_encrypted(registry)
     table = Table("Step", "Entry", "Kind", "After", title=str(registry.directory), title_justify="left")
     for step, wave in enumerate(registry.start_order(), 1):
         for entry in wave:
@@ -68,7 +69,7 @@ def _check_queued(registry: Registry, data_dir: Path, *, as_json: bool) -> None:
     catalog = data.catalog_of(registry)
     try:
         with open_aside(data.database_of(registry, data_dir), seconds=60) as aside:
-            gate = look(aside, catalog)
+            gate = look(aside, catalog, data.keyring_of(registry))
     except DatabaseError as error:
         failed(str(error))
     if as_json:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from taskmill.registry import Entry, Registry
     from taskmill.sql import Database
     from taskmill.tasks.actions.catalog import Catalog
+    from taskmill.tasks.sealing.keys import Keyring
 
 DEFAULT = Path("data")
 
@@ -51,6 +52,27 @@ def database_of(registry: Registry, data: Path) -> Database:
     database = KINDS[entry.kind](entry, context)
     assert isinstance(database, Database)  # noqa: S101 - the registry has seen to it
     return database
+
+
+def keyring_of(registry: Registry) -> Keyring | None:
+    """Return the keys that the task queue encrypts with, if it does."""
+    from taskmill.tasks.sealing.keys import Keyring  # noqa: PLC0415 - slow to import, and not for every command
+
+    declared = service_of(registry).config.encrypt
+    return None if declared is None else Keyring.of(declared.keys)
+
+
+def check_encrypted(registry: Registry) -> None:
+    """End the command where an application encrypts, and an action declares what does not go with that."""
+    from taskmill.sql import DatabaseError  # noqa: PLC0415 - slow to import, and not for every command
+    from taskmill.tasks.sealing.guard import refuse_index  # noqa: PLC0415
+
+    if not any(entry.kind == "task.service" and entry.config.encrypt for entry in registry.entries.values()):
+        return
+    try:
+        refuse_index(catalog_of(registry).actions())
+    except DatabaseError as error:
+        wrong(str(error))
 
 
 def _fail(part: str, error: BaseException) -> NoReturn:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -27,6 +28,7 @@ from taskmill.tasks.finding.values import entries
 from taskmill.tasks.ids import id_at, to_text
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.rows.statements import ADD_FULL
+from taskmill.tasks.sealing.keys import Keyring
 
 AGEING = 600.0  # seconds: what `ageing` of a `task.service` is, unless it says otherwise
 ATTEMPTS = 3  # of an action that is known by its name alone
@@ -60,13 +62,15 @@ def submit(
     data: object = None,
     *,
     ageing: float = AGEING,
+    encrypt: str | None = None,
     **options: Any,
 ) -> str:
     """Add a task in the transaction of ``connection``; return its id.
 
     ``data`` is anything that JSON can say, an object by default. Given the action itself, and not its name, it is
-    validated. ``options`` are those of :class:`Options`. ``ageing`` is what the `task.service` declares. Keys,
-    fairness and start deadlines need a look at other tasks: for those, submit over HTTP.
+    validated. ``options`` are those of :class:`Options`. ``ageing`` and ``encrypt`` are what the `task.service`
+    declares: without its keys the data is stored as it is. Unique keys, fairness and start deadlines need a look at
+    other tasks: for those, submit over HTTP.
 
     Raises:
         TypeError: the connection is of no library that is known, or asynchronous: use :func:`submit_async`.
@@ -80,7 +84,7 @@ def submit(
         )
     task = _Task.of(action, data, ageing, options)
     ((now,),) = driver.run(connection, _NOW, {}).fetchall()
-    values = task.row(int(now))
+    values = _sealed(task.row(int(now)), encrypt)
     driver.run(connection, ADD_FULL, values)
     for row in task.index_rows(values["id_"]):
         driver.run(connection, ADD_TO_INDEX, row)
@@ -93,18 +97,29 @@ async def submit_async(
     data: object = None,
     *,
     ageing: float = AGEING,
+    encrypt: str | None = None,
     **options: Any,
 ) -> str:
     """Add a task in the transaction of an asynchronous connection; see :func:`submit`."""
     driver = _driver(connection)
     if not driver.asynchronous:
-        return submit(connection, action, data, ageing=ageing, **options)
+        return submit(connection, action, data, ageing=ageing, encrypt=encrypt, **options)
     task = _Task.of(action, data, ageing, options)
-    values = task.row(await driver.now(connection))
+    values = _sealed(task.row(await driver.now(connection)), encrypt)
     await driver.run(connection, ADD_FULL, values)
     for row in task.index_rows(values["id_"]):
         await driver.run(connection, ADD_TO_INDEX, row)
     return to_text(values["id_"])
+
+
+@cache
+def _keyring(declared: str) -> Keyring:
+    return Keyring.of(declared)
+
+
+def _sealed(values: dict[str, Any], declared: str | None) -> dict[str, Any]:
+    """Encrypt the data among the parameters of a task, where keys are given."""
+    return values if declared is None else {**values, "data_": _keyring(declared).seal(values["data_"])}
 
 
 class _Task(NamedTuple):

@@ -8,6 +8,7 @@ from contextlib import suppress
 from time import monotonic, time
 from typing import Any, TypeVar
 
+from taskmill.sql.coded import stored
 from taskmill.sql.errors import DatabaseUnavailable
 from taskmill.sql.mysql_batch import Batch
 from taskmill.sql.mysql_connect import Dialer
@@ -125,7 +126,7 @@ class MysqlTransactor:
     def _commit(self, session: Session, groups: Groups, calls: Sequence[Callable[[Any], Any]]) -> list[Any]:
         """Run a transaction, which begins with its first statement; raise what goes wrong, with it still open."""
         self.changed = [
-            sum([session.link.run(*one).rowcount for one in self._batches[sql].statements(rows)])
+            sum([session.link.run(*one).rowcount for one in self._batches[sql].statements(stored(sql, rows))])
             for sql, rows in groups
         ]
         # Where there is nothing else, what a call has done is undone with the transaction.

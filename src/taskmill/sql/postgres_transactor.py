@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import errors
 
+from taskmill.sql.coded import stored
 from taskmill.sql.errors import DatabaseAway, DatabaseUnavailable
 from taskmill.sql.postgres_batch import Batch
 from taskmill.sql.postgres_connect import SETTINGS, Dialer, Session, broken
@@ -130,7 +131,7 @@ class PostgresTransactor:
             cursors = [
                 [
                     connection.execute(statement, arguments)
-                    for statement, arguments in self._batches[sql].statements(rows)
+                    for statement, arguments in self._batches[sql].statements(stored(sql, rows))
                 ]
                 for sql, rows in groups
             ]

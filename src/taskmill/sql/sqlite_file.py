@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import apsw
 
 from taskmill.sql import sqlite_rows
+from taskmill.sql.coded import stored
 from taskmill.sql.errors import DatabaseDamaged, DatabaseError, DatabaseUnavailable
 from taskmill.sql.sqlite_text import LenientCursor
 from taskmill.sql.writer import Groups
@@ -123,7 +124,7 @@ class SqliteTransactor:
             connection.set_busy_timeout(0)
             connection.execute("BEGIN IMMEDIATE")
             for sql, rows in groups:
-                connection.executemany(sql, rows)
+                connection.executemany(sql, stored(sql, rows))
         except Exception:  # the thread meets it again, with time to wait, and explains it
             self._roll_back()
             return False
@@ -138,7 +139,7 @@ class SqliteTransactor:
             if not connection.in_transaction:
                 connection.execute("BEGIN IMMEDIATE")
             for sql, rows in groups:
-                sqlite_rows.run(connection, sql, rows)
+                sqlite_rows.run(connection, sql, stored(sql, rows))
             values = [self._attempt(call) for call in calls]
             connection.execute("COMMIT")
         except Exception as error:  # also of a value that cannot be bound, which is no error of SQLite

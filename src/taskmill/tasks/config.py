@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, field
+from msgspec import Meta, Struct, field
 
 from taskmill.registry import EntryConfig, reference
 from taskmill.tasks.retention.retention import Keep
 from taskmill.units import Duration, Size
+
+
+class Encrypt(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """How what tasks hold is encrypted where it is stored."""
+
+    keys: Annotated[
+        str,
+        Meta(
+            description="`ID:BASE64`, several with commas between, best as `${env:TASKMILL_KEYS}`. The first encrypts, "
+            "all decrypt."
+        ),
+    ]
+
+    def __repr__(self) -> str:
+        return "Encrypt(keys=…)"  # they are secrets
 
 
 class TaskServiceConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
@@ -46,3 +61,6 @@ class TaskServiceConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
     tombstones: Annotated[
         Duration, Meta(description="For how long the id of a pruned task answers 410; then it is unknown.")
     ] = Duration(30 * 86_400)
+    encrypt: Annotated[
+        Encrypt | None, Meta(description="With what the tasks are encrypted where they are stored.")
+    ] = None

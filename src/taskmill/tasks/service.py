@@ -52,6 +52,7 @@ from taskmill.tasks.rows.store import Store
 from taskmill.tasks.schedules.firing import Tasks
 from taskmill.tasks.schedules.model import Definition
 from taskmill.tasks.schedules.scheduler import Scheduler
+from taskmill.tasks.sealing.guard import database_of, flaws
 from taskmill.tasks.stats.figures import Figures
 from taskmill.tasks.stats.meter import Meter
 from taskmill.tasks.traffic import Traffic
@@ -84,10 +85,11 @@ class TaskService:
 
     @classmethod
     def check(cls, entry: Entry[Any]) -> Iterator[Mistake]:
-        """Find sources of actions that are missing."""
+        """Find sources of actions that are missing, and keys that are none."""
         for index, source in enumerate(entry.config.actions):
             for mistake in check_source(source, None, entry.directory):
                 yield mistake._replace(field=f"actions[{index}]")
+        yield from flaws(entry.config.encrypt)
 
     async def start(self) -> None:
         """Load the actions, and dispatch what the last run left unfinished."""
@@ -96,7 +98,7 @@ class TaskService:
         pool = self.context.get(self._config.host, ProcessHost).pool
         pool.preload(self.catalog.isolated())
         self.catalog.declare(self.declared_actions)
-        database = self.context.get(self._config.database, Database)  # type: ignore[type-abstract]
+        database = await database_of(self.context, self._config, self.catalog.actions())
         self.reader = Reader(database)
         newest = await self.reader.newest_id()
         await number_schemas(database, self.catalog)
@@ -253,9 +255,8 @@ class TaskService:
         self.streams = Streams(database, feed, journal, self.retention.was_pruned)
         self.followers.letters = letters
         ways, dispatchers, backlog = cluster.ways, self.dispatchers, self.backlog
-        turnover = Turnover(
-            self.reader, traffic, dispatchers, ways, self.worker, self._alarm, self.limits, backlog
-        )
+        alarm = self._alarm
+        turnover = Turnover(self.reader, traffic, dispatchers, ways, self.worker, alarm, self.limits, backlog)
         sweep = Sweep(database, self.nodes, turnover.returned, turnover.lost, letters)
         following = Following(
             self.reader,

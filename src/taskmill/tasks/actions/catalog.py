@@ -10,6 +10,7 @@ from taskmill.process.messages import FunctionRef
 from taskmill.process.source import load_module
 from taskmill.supervisor import SupervisorError
 from taskmill.tasks.actions.action import ANY, Action
+from taskmill.tasks.sealing.column import Unopened
 from taskmill.tasks.work.isolated import ADAPTER
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ class Catalog:
 
     def find(self, name: str) -> Registered | None:
         """Return the action of that name, or the one that takes any name, or None."""
-        return self._actions.get(name) or self._actions.get(ANY)
+        found = self._actions.get(name)
+        return self._actions.get(ANY) if found is None and not isinstance(name, Unopened) else found
 
     def label(self, name: str) -> str:
         """Return an action's name, or the one word for all that go by names of their own."""

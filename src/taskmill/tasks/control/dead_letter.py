@@ -34,13 +34,23 @@ from sqlalchemy import (
 from taskmill.queue import Message, Queue, QueueError, QueueFull
 from taskmill.queue.drivers.base import Channel, Window
 from taskmill.queue.errors import QueueUnavailable
-from taskmill.sql import MYSQL_TABLE, Database, DatabaseUnavailable, Lane, Migration, Transaction
+from taskmill.sql import (
+    MYSQL_TABLE,
+    Database,
+    DatabaseError,
+    DatabaseUnavailable,
+    Lane,
+    Migration,
+    Transaction,
+)
 from taskmill.supervisor import Context
 from taskmill.tasks.ids import to_text
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.model import ShownError, timestamp
 from taskmill.tasks.rows.schema import task
 from taskmill.tasks.rows.statements import code
+from taskmill.tasks.sealing.column import ERROR
+from taskmill.tasks.sealing.database import encrypts
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +66,7 @@ letter = Table(
     Column("task_id", LargeBinary(16), nullable=False),
     Column("queue", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("error", Text, nullable=False),  # JSON
+    Column("error", ERROR, nullable=False),  # JSON
     Column("failed_at", Integer, nullable=False),  # milliseconds since 1970
 )
 
@@ -134,6 +144,16 @@ def _after(queues: list[str]) -> Select[Any]:
 _DONE: Delete = delete(letter).where(letter.c.number == bindparam("number_"))
 
 
+def _refuse_carried(targets: Mapping[str, Channel]) -> None:
+    """Raise DatabaseError where an engine would keep what is encrypted in the database."""
+    for queue, target in targets.items():
+        if not isinstance(target, Window):
+            raise DatabaseError(
+                f"the engine of the `dead_letter` of queue {queue} would keep what `encrypt` hides: give that queue a "
+                "`queue.driver.memory`, from which no letter is lost, since its row stays until it is acknowledged"
+            )
+
+
 class DeadLetter(Message):
     """A failed task's data, with headers that say why it failed. ``done`` is called once it is acknowledged."""
 
@@ -171,6 +191,8 @@ class DeadLetters:
             for queue in queues
             if queue.dead_letter is not None
         }
+        if encrypts(database):
+            _refuse_carried(targets)
         return cls(database, targets) if targets else None
 
     def start(self) -> None:

@@ -14,7 +14,6 @@ from sqlalchemy import (
     Insert,
     LargeBinary,
     Select,
-    Text,
     Update,
     bindparam,
     case,
@@ -94,7 +93,7 @@ FAIL: Update = step("fail", finished_at=bindparam("finished_at_"), error=bindpar
 RETRY: Update = step(
     "retry",
     attempt=bindparam("counted_"),
-    error=func.coalesce(bindparam("error_", type_=Text), task.c.error),
+    error=func.coalesce(bindparam("error_", type_=task.c.error.type), task.c.error),
     rank=bindparam("rank_"),
     run_at=bindparam("run_at_"),
     node=null(),

@@ -14,6 +14,7 @@ from taskmill.tasks.api import make_tables
 from taskmill.tasks.move import ends, journal
 from taskmill.tasks.move.move import Move, Progress
 from taskmill.tasks.move.target import WrongTarget, entry_of, misfit, opened
+from taskmill.tasks.sealing.database import stored
 from taskmill.tasks.service import TaskService
 
 logger = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ class TaskMove:
 
     @property
     def _source(self) -> Database:
-        return self._tasks.store.database
+        return stored(self._tasks.store.database)  # rows are copied as they are, encrypted or not
 
     async def _begin(self, to: str, patience: float) -> Progress:
         source = self._source

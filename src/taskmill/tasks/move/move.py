@@ -14,6 +14,7 @@ from taskmill.sql import Database, DatabaseError
 from taskmill.tasks.move import ends, schema
 from taskmill.tasks.move.copying import CHANGES, Copy
 from taskmill.tasks.move.draining import break_off, drain
+from taskmill.tasks.sealing.database import stored
 from taskmill.tasks.service import TaskService
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Move:
         replace: Callable[[Move], None],
         patience: float,
     ) -> None:
-        self.source = tasks.store.database
+        self.source = stored(tasks.store.database)
         self.target = target
         self.progress = Progress("copying", target.place)
         self._tasks = tasks

@@ -20,6 +20,7 @@ from taskmill.tasks.rows.schema import (
     idempotency,
     note,
     pause,
+    seal_key,
     step,
     task,
 )
@@ -43,6 +44,7 @@ SMALL: Final[Sequence[Table]] = (
     action_schema,
     follow,
     batch,
+    seal_key,
     letter,
     usage_open,
     usage_day,

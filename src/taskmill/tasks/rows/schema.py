@@ -5,7 +5,15 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, Text
 
 from taskmill.sql import Migration
-from taskmill.tasks.rows import schema_finding, schema_follow, schema_mysql, schema_postgres, schema_sqlite
+from taskmill.tasks.rows import (
+    schema_finding,
+    schema_follow,
+    schema_mysql,
+    schema_postgres,
+    schema_sealing,
+    schema_sqlite,
+)
+from taskmill.tasks.sealing.column import DATA, ERROR, LOG, PROGRESS
 
 _metadata = MetaData()
 
@@ -19,15 +27,15 @@ task = Table(
     Column("id", LargeBinary(16), primary_key=True),  # UUIDv7: sorted by time, so rows are added at the end
     Column("action", Text, nullable=False),
     Column("queue", Text, nullable=False),
-    Column("data", Text, nullable=False),  # JSON, exactly as it was sent
+    Column("data", DATA, nullable=False),  # JSON, exactly as it was sent
     Column("status", BigInteger, nullable=False),
     Column("attempt", BigInteger, nullable=False),  # how often it has been started
     Column("max_attempts", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("started_at", BigInteger),
     Column("finished_at", BigInteger),
-    Column("result", Text),  # JSON
-    Column("error", Text),  # JSON
+    Column("result", DATA),  # JSON
+    Column("error", ERROR),  # JSON
     Column("rank", BigInteger),  # its place among the waiting: smaller goes first
     Column("priority", BigInteger),
     Column("run_at", BigInteger),
@@ -56,7 +64,7 @@ attempt = Table(
     Column("attempt", BigInteger, primary_key=True),
     Column("started_at", BigInteger),
     Column("ended_at", BigInteger, nullable=False),
-    Column("error", Text, nullable=False),  # JSON
+    Column("error", ERROR, nullable=False),  # JSON
 )
 
 # The schemas that actions have had: data is stored by the number of the one that it has passed.
@@ -148,8 +156,8 @@ note = Table(
     Column("task_id", LargeBinary(16), primary_key=True),
     Column("number", BigInteger, primary_key=True),  # microseconds since 1970
     Column("attempt", BigInteger, nullable=False),
-    Column("progress", Text),  # JSON, the last one
-    Column("log", Text),  # JSON list of lines, each a list of its time and its text
+    Column("progress", PROGRESS),  # JSON, the last one
+    Column("log", LOG),  # JSON list of lines, each a list of its time and its text
     Column("count", BigInteger, nullable=False),  # of lines
     Column("size", BigInteger, nullable=False),  # bytes of their texts
     Column("lost", BigInteger, nullable=False),  # lines before these that were not kept
@@ -174,7 +182,16 @@ step = Table(
     Column("attempt", BigInteger, nullable=False),  # which took it
     Column("started_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger, nullable=False),
-    Column("result", Text, nullable=False),  # JSON
+    Column("result", DATA, nullable=False),  # JSON
+)
+
+# The keys that what tasks hold has been encrypted with.
+seal_key = Table(
+    "seal_key",
+    _metadata,
+    Column("id", Text, primary_key=True),
+    Column("sample", Text, nullable=False),  # something encrypted with it, which tells another key of this id
+    Column("since", BigInteger, nullable=False),
 )
 
 # A task that waits for others to end, once for each of those: as long as it waits, and not much longer.
@@ -258,6 +275,15 @@ MIGRATIONS = (
             "sqlite": schema_follow.SQLITE,
             "postgresql": schema_follow.POSTGRES,
             "mysql": schema_follow.MYSQL,
+        },
+    ),
+    Migration(
+        9,
+        "keys",
+        {
+            "sqlite": schema_sealing.SQLITE,
+            "postgresql": schema_sealing.POSTGRES,
+            "mysql": schema_sealing.MYSQL,
         },
     ),
 )

@@ -10,7 +10,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Select,
-    Text,
     Update,
     bindparam,
     case,
@@ -80,7 +79,7 @@ RETRY: Update = step(
     "retry",
     attempt=bindparam("counted_"),
     started_at=bindparam("started_at_"),
-    error=func.coalesce(bindparam("error_", type_=Text), task.c.error),
+    error=func.coalesce(bindparam("error_", type_=task.c.error.type), task.c.error),
     rank=bindparam("rank_"),
     run_at=bindparam("run_at_"),
 ).where(_own)
@@ -104,7 +103,7 @@ def _record(*guards: Any) -> Insert:
             bindparam("number_", type_=Integer),
             bindparam("started_at_", type_=Integer),
             bindparam("ended_at_", type_=Integer),
-            bindparam("error_", type_=Text),
+            bindparam("error_", type_=attempt.c.error.type),
         ).where(under_way(*guards)),
     )
 
@@ -157,7 +156,7 @@ EXPIRE: Update = step("expire", finished_at=bindparam("finished_at_"), error=bin
 CANCEL: Update = step(
     "cancel",
     finished_at=bindparam("finished_at_"),
-    error=func.coalesce(bindparam("error_", type_=Text), task.c.error),
+    error=func.coalesce(bindparam("error_", type_=task.c.error.type), task.c.error),
 )
 
 # A held task whose time is over, or that its client drops; one that was let go of meanwhile stays as it is.

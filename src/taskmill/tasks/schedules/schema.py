@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table, Text
 
 from taskmill.sql import MYSQL_TABLE, Migration
+from taskmill.tasks.sealing.column import DATA
 
 _metadata = MetaData()
 
@@ -19,7 +20,7 @@ schedule = Table(
     Column("timezone", Text, nullable=False),
     Column("anchor", Integer, nullable=False),  # what `every` counts from
     Column("action", Text, nullable=False),
-    Column("data", Text, nullable=False),  # JSON
+    Column("data", DATA, nullable=False),  # JSON
     Column("overlap", Text, nullable=False),
     Column("catch_up", Text, nullable=False),
     Column("jitter", Integer, nullable=False),

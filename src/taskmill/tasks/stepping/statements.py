@@ -33,7 +33,7 @@ def _keep(*guards: Any) -> Insert:
             bindparam("by_", type_=BigInteger),
             bindparam("started_at_", type_=BigInteger),
             bindparam("ended_at_", type_=BigInteger),
-            bindparam("result_", type_=Text),
+            bindparam("result_", type_=step.c.result.type),
         ).where(under_way(*guards)),
     )
 

@@ -9,12 +9,14 @@ import msgspec
 from sqlalchemy import Select, bindparam, case, false, literal_column, select
 
 from taskmill.sql.aside import Aside
+from taskmill.tasks.actions.action import Action
 from taskmill.tasks.actions.catalog import Catalog
 from taskmill.tasks.actions.versions import SCHEMAS, hash_of
 from taskmill.tasks.ids import to_text
 from taskmill.tasks.lifecycle import ENDED, Status
 from taskmill.tasks.rows.schema import task
 from taskmill.tasks.rows.statements import code
+from taskmill.tasks.sealing.keys import KeyMissing, Keyring
 
 AT_ONCE = 2_000  # rows
 SHOWN = 5  # ids of a trouble
@@ -50,7 +52,7 @@ class Gate(msgspec.Struct):
     troubles: list[Trouble]
 
 
-def look(aside: Aside, catalog: Catalog) -> Gate:
+def look(aside: Aside, catalog: Catalog, keyring: Keyring | None = None) -> Gate:
     """Look at every task that waits or runs. What was stored for the schema as it is now is known to fit."""
     hashes = {one.action.name: hash_of(one.action) for one in catalog.registered()}
     fitting = {number for number, action, hash_ in aside.fetch(SCHEMAS, {}) if hashes.get(action) == hash_}
@@ -64,7 +66,7 @@ def look(aside: Aside, catalog: Catalog) -> Gate:
             after = bytes(rows[-1][0])
             gate.waiting += len(rows)
             for id_, action, _version, data in rows:
-                why = _trouble(gate, catalog, action, data)
+                why = _trouble(gate, catalog, action, data, keyring)
                 if why is None:
                     continue
                 found = troubles.setdefault((action, why), Trouble(action, why, 0, []))
@@ -75,13 +77,21 @@ def look(aside: Aside, catalog: Catalog) -> Gate:
     return gate
 
 
-def _trouble(gate: Gate, catalog: Catalog, name: str, data: str | None) -> str | None:
+def _trouble(
+    gate: Gate, catalog: Catalog, name: str, data: str | None, keyring: Keyring | None
+) -> str | None:
     registered = catalog.find(name)
     if registered is None:
         return "no action of this name"
     if data is None:
         return None
-    action = registered.action
+    try:
+        return _misfit(gate, registered.action, data if keyring is None else keyring.open(data))
+    except KeyMissing as error:
+        return str(error)
+
+
+def _misfit(gate: Gate, action: Action[Any, Any], data: str) -> str | None:
     try:
         action.decode(data)
     except Exception as first:  # of whatever kind: it would fail in the worker as well

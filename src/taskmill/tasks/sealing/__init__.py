@@ -1,0 +1,1 @@
+"""What tasks hold, encrypted where it is stored."""
