@@ -100,19 +100,19 @@ def fill(server: Server, marker: str) -> dict[str, str]:
     """Tell a task the marker by every door; return ids by what the tasks are for."""
     data = {"text": marker}
     ids = {action: submit(server, action, data) for action in ("same", "plenty", "breaks", "tells", "many")}
-    ids["unique"] = submit(server, "unique", {"text": "first"}, key="one", delay=3600)
-    assert submit(server, "unique", data, key="one", delay=3600) == ids["unique"]
+    ids["unique"] = submit(server, "unique", {"text": "first"}, key=marker[::-1], delay=3600)
+    assert submit(server, "unique", data, key=marker[::-1], delay=3600) == ids["unique"]
     ids["held"] = submit(server, "same", data, hold=3600)
     ids["later"] = submit(server, "same", data, delay=3600, priority=5, tags=["shown"])
-    assert post(server, "same", data, {"Idempotency-Key": "once"}).status == 202
+    assert post(server, "same", data, {"Idempotency-Key": marker[::-1]}).status == 202
     bulk = server.request("POST", "/tasks/bulk", {"tasks": [{"action": "same", "data": data}] * 3})
     assert bulk.status == 202, bulk.body
     line = b'{"action": "same", "data": {"text": "%s"}}\n' % marker.encode()
     streamed = server.request("POST", "/tasks/bulk", line * 2, {"Content-Type": "application/x-ndjson"})
     assert streamed.status == 200, streamed.body
     schedule = {"every": 3600, "action": "same", "data": data}
-    assert server.request("PUT", "/schedules/nightly", schedule).status in (200, 201)
-    assert server.request("POST", "/schedules/nightly/run").status in (200, 202)
+    assert server.request("PUT", f"/schedules/{marker[::-1]}", schedule).status in (200, 201)
+    assert server.request("POST", f"/schedules/{marker[::-1]}/run").status in (200, 202)
     ids.update(_outside(server, marker))
     for action in ("same", "plenty", "tells", "many"):
         ended = server.ended(ids[action])
@@ -147,9 +147,9 @@ def check_shown(server: Server, ids: dict[str, str], marker: str) -> None:
     assert [attempt["error"]["message"] for attempt in shown["breaks"]["attempts"]] == [marker] * 2
     assert shown["tells"]["progress"]["message"] == marker
     assert marker in server.get(f"/tasks/{ids['tells']}/log").body.decode()
-    assert server.get("/schedules/nightly").json()["data"] == {"text": marker}
-    listed = server.get("/tasks?limit=100").json()["tasks"]
-    assert all(task["data"]["text"] == marker for task in listed)
+    assert server.get(f"/schedules/{marker[::-1]}").json()["data"] == {"text": marker}
+    listed = {task["id"]: task["data"] for task in server.get("/tasks?limit=1000").json()["tasks"]}
+    assert [listed[id_] for id_ in ids.values()] == [{"text": marker}] * len(ids)
 
 
 def kept(place: Path | str, marker: str) -> set[str]:

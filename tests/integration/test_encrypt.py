@@ -1,7 +1,5 @@
 """Encryption of what tasks hold: nothing of it is legible where it is stored, and all of it to those who may read."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -12,7 +10,9 @@ from sealed import PLACES, check_shown, fill, in_files, kept, keys_in, sealed_ap
 from servers.nats import NatsServer
 from submitting import submit, until
 from support import Server, eventually
+from typer.testing import CliRunner
 
+from taskmill.cli import app
 from taskmill.tasks.sealing.keys import new_key
 
 OLD, NEW = new_key("old"), new_key("new")
@@ -54,64 +54,46 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def again(application: Path, data: Path, keys: str, what: str = "again") -> str:
-    run = subprocess.run(
-        [sys.executable, "-m", "taskmill", "encrypt", what, str(application), "--data", str(data)],
-        env={"TASKMILL_KEYS": keys, "PATH": ""},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    """Run a command that writes all of a database anew; return what it says."""
+    ran = CliRunner().invoke(
+        app, ["encrypt", what, str(application), "--data", str(data)], env={"TASKMILL_KEYS": keys}
     )
-    return run.stdout + run.stderr
+    assert ran.exit_code == 0, ran.output
+    return ran.output
 
 
 def test_nothing_is_legible_where_it_is_stored(tmp_path: Path, url: str | None, start: Start) -> None:
-    application, data = sealed_application(tmp_path / "app", url), tmp_path / "data"
-    place, marker = url or data / "tasks.db", uuid4().hex
-    server = start(application, OLD).wait_ready(30)
-    ids = fill(server, marker)
-    check_shown(server, ids, marker)
-    assert (kept(place, marker), keys_in(place)) == (set(), {"old"})
-    assert in_files(data, marker) == []  # with the write-ahead log of a file
-    assert server.terminate() == 0
-
-    # Another key is the first: what there was is read, what comes is encrypted with it, and then all is.
-    server = start(application, f"{NEW},{OLD}").wait_ready(30)
-    check_shown(server, ids, marker)
-    ids["after"] = submit(server, "same", {"text": marker})
-    assert until(server, ids["after"], "completed")["result"] == {"output": marker}
-    assert keys_in(place) == {"old", "new"}
-    assert server.terminate() == 0
-    assert "encrypted with the key new" in again(application, data, f"{NEW},{OLD}")
-    assert (kept(place, marker), keys_in(place)) == (set(), {"new"})
-    server = start(application, NEW).wait_ready(30)
-    check_shown(server, ids, marker)
-    assert server.terminate() == 0
-
-    # It is decrypted, and the application has no keys any more.
-    assert "decrypted" in again(application, data, NEW, "off")
-    assert (kept(place, marker), keys_in(place)) == (PLACES, set())
-    server = start(sealed_application(tmp_path / "app", url, encrypt=False), "").wait_ready(30)
-    check_shown(server, ids, marker)
-
-
-def test_without_it_the_same_look_finds_all_of_it(tmp_path: Path, start: Start) -> None:
-    application, data = sealed_application(tmp_path / "app", encrypt=False), tmp_path / "data"
-    place, marker = data / "tasks.db", uuid4().hex
+    # Without encryption all of it is found: so the same look later on would find it, too.
+    application, data = sealed_application(tmp_path / "app", url, encrypt=False), tmp_path / "data"
+    place, before = url or data / "tasks.db", uuid4().hex
     server = start(application, "").wait_ready(30)
-    ids = fill(server, marker)
-    check_shown(server, ids, marker)
-    assert kept(place, marker) == PLACES
-    assert in_files(data, marker)
+    first = fill(server, before)
+    assert kept(place, before) == PLACES
+    assert url or in_files(data, before)
     assert server.terminate() == 0
 
-    # What there is stays readable when it is encrypted from now on, and can be encrypted, too.
-    application = sealed_application(tmp_path / "app")
-    server = start(application, OLD).wait_ready(30)
-    check_shown(server, ids, marker)
+    # With it nothing is; what was there before stays readable.
+    sealed_application(tmp_path / "app", url)
+    server = start(application, f"{OLD},{NEW}").wait_ready(30)
+    after = uuid4().hex
+    second = fill(server, after)
+    check_shown(server, first, before)
+    check_shown(server, second, after)
+    assert (kept(place, after), keys_in(place)) == (set(), {"old"})
+    assert in_files(data, after) == []  # with the write-ahead log of a file
     assert server.terminate() == 0
-    again(application, data, OLD)
-    assert (kept(place, marker), keys_in(place)) == (set(), {"old"})
+
+    # Another key is the first: all of it is written anew.
+    assert "encrypted with the key new" in again(application, data, f"{NEW},{OLD}")
+    assert (kept(place, before) | kept(place, after), keys_in(place)) == (set(), {"new"})
+    server = start(application, NEW).wait_ready(30)
+    check_shown(server, first, before)
+    check_shown(server, second, after)
+    assert server.terminate() == 0
+
+    # And it is decrypted.
+    assert "decrypted" in again(application, data, NEW, "off")
+    assert (kept(place, before), kept(place, after), keys_in(place)) == (PLACES, PLACES, set())
 
 
 @pytest.mark.long
@@ -135,6 +117,7 @@ def test_engines_carry_nothing_legible(tmp_path: Path, postgres_url: str, start:
         engine.stop()
 
 
+@pytest.mark.long
 def test_a_task_waits_for_its_key(tmp_path: Path, start: Start) -> None:
     application = sealed_application(tmp_path / "app")
     server = start(application, OLD).wait_ready()

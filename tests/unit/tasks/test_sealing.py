@@ -1,6 +1,7 @@
 """Keys, what is encrypted with them, and what is wrong with them."""
 
 import asyncio
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from taskmill.tasks.sealing.guard import check, refuse_index
 from taskmill.tasks.sealing.keys import SIZE, KeyMissing, Keyring, WrongKeys, derived, key_of, new_key
 from taskmill.tasks.stepping import statements as stepping
 
-OLD, NEW = new_key("old"), new_key("new")
+OLD, NEW = (f"{id_}:{b64encode(bytes([byte]) * SIZE).decode()}" for byte, id_ in enumerate(("old", "new"), 1))
 TEXTS = ("{}", '{"text":"a"}', "[]", '"\u00e4\U0001f600"', '{"long":"' + "x" * 100_000 + '"}')
 
 
