@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -17,6 +18,7 @@ from taskmill.cli.root import APPLICATION, app, failed, wrong
 if TYPE_CHECKING:
     from taskmill.sql.aside import Table
 
+_IN_JSON = re.compile(r"->|\bjson", re.IGNORECASE)
 Form = Literal["table", "json", "csv"]
 
 
@@ -46,7 +48,13 @@ def sql(
     from taskmill.tasks.view.readable import query as readable  # noqa: PLC0415
     from taskmill.units import parse_duration  # noqa: PLC0415
 
-    database = data.database_of(read(directory, override), data_dir)
+    registry = read(directory, override)
+    database = data.database_of(registry, data_dir)
+    if data.service_of(registry).config.encrypt is not None and _IN_JSON.search(query):
+        wrong(
+            "data, results and errors are encrypted, and SQL finds nothing in them: ask for the rows, and read what "
+            "they hold with `taskmill show`"
+        )
     try:
         text, seconds = readable(query, database.core), parse_duration(timeout)
     except NotReading as error:
