@@ -1,5 +1,6 @@
 """HTTP: servers, routers and endpoints declared as entries."""
 
+from taskmill.http.around import Around
 from taskmill.http.auth.caller import Caller
 from taskmill.http.body import parse_body, parse_open_body
 from taskmill.http.endpoint import HttpEndpoint
@@ -20,6 +21,7 @@ __all__ = [
     "JSON",
     "OVERLOADED",
     "Answer",
+    "Around",
     "BadRequest",
     "Caller",
     "Exchange",

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
+from taskmill.http.around import Around
 from taskmill.http.exchange import JSON, Exchange
 from taskmill.http.middleware.incoming import Incoming, Middleware, Outcome, Outgoing, Refusal
 from taskmill.http.middleware.rights import judge
@@ -102,36 +103,25 @@ class Stack:
         return rest if rest is None or isinstance(rest, Refusal) else await rest
 
 
-class Met(Exchange):
+class Met(Around):
     """An exchange whose answer takes with it what middleware has for it."""
 
-    __slots__ = ("_exchange", "_incoming", "caller")
+    __slots__ = ("_incoming",)
 
     def __init__(self, exchange: Exchange, incoming: Incoming) -> None:
-        self._exchange = exchange
+        super().__init__(exchange)
         self._incoming = incoming
         self.caller = None
-        self.headers = exchange.headers
-        self.body = exchange.body
-        if incoming.route.parameters:
-            self.path_params = exchange.path_params
-            self.query = exchange.query
 
     @property
     def client(self) -> str:
         """The address of who asks, as far as middleware knows."""
         return self._incoming.client
 
-    @property
-    def closing(self) -> asyncio.Event | None:
-        """What is set once the server stops."""
-        return self._exchange.closing
-
     def hold(self, gone: Callable[[], None] | None) -> None:
         """Hold the answer back, and forget the request."""
-        self.headers, self.body = [], b""
         self._incoming.headers = []
-        self._exchange.hold(gone)
+        super().hold(gone)
 
     def reply(self, status: int, body: bytes, media_type: bytes = JSON, headers: bytes = b"") -> None:
         """Answer, once, with what middleware adds."""
@@ -144,12 +134,12 @@ class Met(Exchange):
             status, body = out.status, out.body or b""
         if incoming.extra:
             headers += b"".join([b"%b: %b\r\n" % pair for pair in incoming.extra])
-        self._exchange.reply(status, body, media_type, headers)
+        self.inner.reply(status, body, media_type, headers)
 
     def stream(self, media_type: bytes, headers: bytes = b"") -> Stream | None:
         """Begin an answer that is written bit by bit, with what middleware adds to its head."""
         extra = b"".join([b"%b: %b\r\n" % pair for pair in self._incoming.extra])
-        return self._exchange.stream(media_type, headers + extra)
+        return self.inner.stream(media_type, headers + extra)
 
     def refuse_by(self, refusal: Refusal) -> None:
         """Answer with a refusal."""

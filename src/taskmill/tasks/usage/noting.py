@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-
-from taskmill.http import JSON, Caller, Exchange
+from taskmill.http import JSON, Around, Caller, Exchange
 from taskmill.tasks.ids import from_text
 from taskmill.tasks.usage.ledger import Ledger
 
@@ -14,34 +11,22 @@ _REPLAYED = b"idempotency-replayed"
 _DUPLICATE = b'"duplicate":true'
 
 
-class Noted(Exchange):
+class Noted(Around):
     """An exchange whose answer says which task it has made: what is known from before is nobody's twice."""
 
-    __slots__ = ("_exchange", "_ledger", "_noted", "caller")
-
-    caller: Caller
+    __slots__ = ("_ledger", "_noted", "_owner")
 
     def __init__(self, exchange: Exchange, caller: Caller, ledger: Ledger) -> None:
-        self._exchange = exchange
+        super().__init__(exchange)
         self._ledger = ledger
         self._noted = False
-        self.caller = caller
-        self.headers, self.body = exchange.headers, exchange.body
-
-    @property
-    def closing(self) -> asyncio.Event | None:
-        """What is set once the server stops."""
-        return self._exchange.closing
-
-    def hold(self, gone: Callable[[], None] | None) -> None:
-        """Hold the answer back."""
-        self._exchange.hold(gone)
+        self._owner = caller.id
 
     def reply(self, status: int, body: bytes, media_type: bytes = JSON, headers: bytes = b"") -> None:
         """Answer, and note the task."""
         if status == 202:
             self.note(body, headers)
-        self._exchange.reply(status, body, media_type, headers)
+        self.inner.reply(status, body, media_type, headers)
 
     def note(self, body: bytes, headers: bytes) -> None:
         """Note the task of a 202, also where that waits for the task's end: the client may be gone by then."""
@@ -51,4 +36,4 @@ class Noted(Exchange):
         self._noted = True
         key = from_text(headers[at + len(_HERE) : at + len(_HERE) + 36].decode("ascii"))
         if key is not None:
-            self._ledger.submitted(self.caller.id, [key])
+            self._ledger.submitted(self._owner, [key])
