@@ -66,6 +66,10 @@ class Transaction:
         """Run an insert, update or delete; return how many rows it changed."""
         return self._database.change(self._connection, *self._database.bind(statement, values))
 
+    def change_all(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run a statement that :meth:`Database.compile` has written for each of the rows, hundreds in one go."""
+        self._database.change_all(self._connection, sql, rows)
+
     def serialize(self, name: str) -> None:
         """Wait until no other node is in a transaction that has called this for the name: to look before a write."""
         self._database.serialize(self._connection, name)
@@ -128,6 +132,10 @@ class Database(ABC):
     @abstractmethod
     def change(self, connection: Any, sql: str, arguments: Sequence[Any]) -> int:
         """In a call of the writer, change rows; return how many that were."""
+
+    @abstractmethod
+    def change_all(self, connection: Any, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """In a call of the writer, run a statement of a lane for each of the rows."""
 
     @abstractmethod
     def run(self, connection: Any, sql: str, arguments: Sequence[Any]) -> Ran:

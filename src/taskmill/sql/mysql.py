@@ -200,6 +200,11 @@ class MysqlDatabase(Database):
         """In a call of the writer, change rows; return how many that were, of those too that were so already."""
         return int(connection.execute(sql, arguments).rowcount)
 
+    def change_all(self, connection: Any, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """In a call of the writer, run a statement of a lane for each of the rows."""
+        for statement in self._engine.batches[sql].statements([tuple(row) for row in rows]):
+            connection.execute(*statement)
+
     def iterate(self, connection: Any, sql: str, arguments: Sequence[Any]) -> Generator[Any]:
         """In a call of :meth:`read`, give rows as they come; the connection ends where it is closed before the last."""
         return self._stream(connection, sql, arguments)

@@ -37,10 +37,10 @@ class Engine:
     """The connections of a database. Its methods are for threads, other than :meth:`listen` and :meth:`add`."""
 
     def __init__(self, dialer: Dialer, options: Options) -> None:
-        self._batches: dict[str, Batch] = {}
+        self.batches: dict[str, Batch] = {}
         self._options = options
         self._dialer = dialer
-        self.transactor = PostgresTransactor(dialer, self._batches, options.max_lifetime)
+        self.transactor = PostgresTransactor(dialer, self.batches, options.max_lifetime)
         self.pool = Pool(
             lambda: dialer.connect("reader"), usable, Connection.close,
             most=options.readers, min_idle=options.min_idle, max_lifetime=options.max_lifetime,
@@ -60,8 +60,8 @@ class Engine:
         That is its SQL with the names of its parameters: of two with the same text, only one may use a value twice.
         """
         name = f"{compiled} -- {', '.join(compiled.positiontup or ())}"
-        if name not in self._batches:
-            self._batches[name] = batch_of(statement)
+        if name not in self.batches:
+            self.batches[name] = batch_of(statement)
         return name
 
     def explain(self, error: Exception) -> Exception:

@@ -21,7 +21,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from taskmill.registry import Entry, EntryConfig
-from taskmill.sql import access
+from taskmill.sql import access, sqlite_rows
 from taskmill.sql.database import Database, Ran
 from taskmill.sql.errors import ONLY_READS, DatabaseDamaged, DatabaseError, DatabaseUnavailable
 from taskmill.sql.ownership import Ownership
@@ -159,6 +159,10 @@ class SqliteDatabase(Database):
         """In a call of the writer, change rows; return how many that were."""
         connection.execute(sql, arguments)
         return connection.changes()
+
+    def change_all(self, connection: apsw.Connection, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """In a call of the writer, run a statement of a lane for each of the rows."""
+        sqlite_rows.run(connection, sql, rows)
 
     def iterate(self, connection: apsw.Connection, sql: str, arguments: Sequence[Any]) -> Generator[Any]:
         """In a call of :meth:`read`, give rows as they come."""

@@ -11,19 +11,15 @@ from taskmill.sql import Transaction
 from taskmill.tasks.actions.catalog import Catalog
 from taskmill.tasks.bulk.batch import Batch, Wanted, read
 from taskmill.tasks.events.feed import Feed
-from taskmill.tasks.finding import statements as finding
 from taskmill.tasks.ids import IdSource, to_text
 from taskmill.tasks.intake import once
 from taskmill.tasks.intake.intake import Intake
 from taskmill.tasks.intake.placing import NewTask, Placing
 from taskmill.tasks.intake.submission import Submission
 from taskmill.tasks.rights.rights import check_submission
-from taskmill.tasks.rows import statements
 from taskmill.tasks.usage.ledger import Ledger
 
 Refused = once.NotUnique | once.KeyReused | BadRequest
-
-_ADD = ("id_", "action_", "queue_", "data_", "max_attempts_", "created_at_", "version_")
 
 
 class Bulk:
@@ -115,14 +111,7 @@ class Bulk:
     async def _store_rows(self, batch: Batch) -> None:
         database = self._intake.database
         plain, full = batch.plain, batch.full
-        groups: list[tuple[str, list[Any]]] = []
-        if plain:
-            groups.append((database.compile(statements.ADD), plain))
-        if full:
-            groups.append((database.compile(statements.ADD_FULL), [new.row() for new in full]))
-            index = [(*entry, new.message.key) for new in full for entry in new.index]
-            if index:
-                groups.append((database.compile(finding.ADD), index))
+        groups = self._intake.adding.groups(plain, full)
         with self._intake.bundle(batch.ids[0]) as stored:
 
             def then() -> None:
@@ -147,11 +136,7 @@ class Bulk:
         def call(transaction: Transaction) -> list[once.Submitted | None]:
             if refused is not None:
                 refused.clear()  # the transaction may be run again
-            for row in plain:
-                transaction.change(statements.ADD, **dict(zip(_ADD, row, strict=True)))
-            answers: list[once.Submitted | None] = [
-                once.submit(transaction, new, idempotency=None) for new in full
-            ]
+            answers: list[once.Submitted | None] = [*self._intake.adding.add(transaction, plain, full)]
             for place, new, key in batch.looking:
                 try:
                     answers.append(once.submit(transaction, new, idempotency=key))

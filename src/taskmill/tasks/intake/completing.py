@@ -85,7 +85,7 @@ class Completing:
                     if any(stored)
                     else None
                 )
-            return [once.submit(transaction, new, idempotency=None) for new in tasks]
+            return self._intake.adding.submit(transaction, tasks)
 
         def then(answers: list[once.Submitted] | None) -> None:
             if answers is None:  # it was cancelled, or is run again elsewhere

@@ -18,6 +18,7 @@ from taskmill.tasks.dispatch.dispatcher import Dispatcher
 from taskmill.tasks.follow.followers import Followers
 from taskmill.tasks.ids import IdSource, to_text
 from taskmill.tasks.intake import once
+from taskmill.tasks.intake.adding import Adding
 from taskmill.tasks.intake.admission import Admission
 from taskmill.tasks.intake.answers import RETRY_AFTER, accept, idempotency_text, not_stored
 from taskmill.tasks.intake.backlog import Backlog
@@ -63,6 +64,7 @@ class Intake:
     def connect(self, store: Store[Waiting, WaitingFull], alarm: Alarm, admission: Admission) -> None:
         """Take the store, which calls back, the alarm, and what judges tasks that must start soon."""
         self._store = store
+        self.adding = Adding(store.database)
         self._alarm = alarm
         self._admission = admission
 
