@@ -15,12 +15,12 @@ from taskmill.process.source import load_attribute
 # What each route takes. One that is not here is judged by what its function says, which is `admin` by default.
 TABLE = {
     "submit": "POST /tasks, POST /tasks/bulk, POST /tasks/{id}/cancel, POST /tasks/{id}/retry, "
-    "DELETE /tasks/{id}",
+    "DELETE /tasks/{id}, POST /batches, POST /batches/{id}/tasks, POST /batches/{id}/close, POST /batches/{id}/cancel",
     "submit or work": "POST /tasks/{id}/release",
     "observe": "GET /tasks, GET /tasks/{id}, GET /tasks/{id}/why, GET /queues, GET /queues/{name}, GET /actions, "
     "GET /nodes, GET /events, GET /tasks/{id}/events, GET /stats, GET /metrics, GET /registry, GET /move, GET /usage, "
-    "GET /openapi.json",
-    "read": "GET /tasks/{id}/capsule, GET /schedules, GET /schedules/{name}",
+    "GET /openapi.json, GET /batches, GET /batches/{id}",
+    "read": "GET /tasks/{id}/capsule, GET /schedules, GET /schedules/{name}, GET /batches/{id}/results",
     "work": "POST /queues/{name}/claim, POST /tasks/{id}/heartbeat, POST /tasks/{id}/complete, POST /tasks/{id}/fail, "
     "POST /tasks/heartbeat, POST /tasks/complete, POST /tasks/fail, POST /tasks/release",
     "admin": "POST /tasks/cancel, POST /tasks/retry, POST /tasks/prune, PUT /schedules/{name}, "

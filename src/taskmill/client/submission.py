@@ -24,8 +24,8 @@ class SubmitOptions(TypedDict, total=False):
     ``start_by`` has it refused at once where it is not likely to begin by then. With ``hold`` it is only stored: it
     runs once it is released, and is cancelled where that does not come within so long. ``after`` are the ids of tasks
     that must have completed before it begins; where one of them has failed it fails, too, unless ``on_failure`` is
-    "run". A submission that is sent again
-    with its ``idempotency_key`` is the same task; without one the client makes one up for each submission.
+    "run". ``name`` is what it is called, such as among the members of a batch. A submission that is sent again with its
+    ``idempotency_key`` is the same task; without one the client makes one up for each submission.
     """
 
     queue: str
@@ -42,6 +42,7 @@ class SubmitOptions(TypedDict, total=False):
     hold: Duration
     after: Iterable[str]
     on_failure: str
+    name: str
     idempotency_key: str
 
 

@@ -2,7 +2,7 @@
 
 from taskmill.http.around import Around
 from taskmill.http.auth.caller import Caller
-from taskmill.http.body import parse_body, parse_open_body
+from taskmill.http.body import decode_body, parse_body, parse_open_body
 from taskmill.http.endpoint import HttpEndpoint
 from taskmill.http.exchange import JSON, Exchange, direct
 from taskmill.http.figures import OVERLOADED
@@ -36,6 +36,7 @@ __all__ = [
     "Stream",
     "answer_openapi",
     "caller_of",
+    "decode_body",
     "describe_server",
     "direct",
     "document",

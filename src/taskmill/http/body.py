@@ -25,7 +25,7 @@ async def parse_body(request: Request, type_: type[T]) -> T:
     Raises:
         BadRequest: no JSON, or an unknown or badly valued field.
     """
-    return _decoded(await _json_of(request), type_)
+    return decode_body(await _json_of(request), type_)
 
 
 async def parse_open_body(request: Request, type_: type[T], prefix: str) -> tuple[T, dict[str, Any]]:
@@ -39,9 +39,9 @@ async def parse_open_body(request: Request, type_: type[T], prefix: str) -> tupl
                 name: msgspec.json.decode(value) for name, value in fields.items() if name.startswith(prefix)
             }
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return _decoded(body, type_), {}  # which says what is wrong
+            return decode_body(body, type_), {}  # which says what is wrong
         body = msgspec.json.encode({name: value for name, value in fields.items() if name not in others})
-    return _decoded(body, type_), others
+    return decode_body(body, type_), others
 
 
 async def _json_of(request: Request) -> bytes:
@@ -51,7 +51,8 @@ async def _json_of(request: Request) -> bytes:
     return await request.body() or b"{}"
 
 
-def _decoded(body: bytes, type_: type[T]) -> T:
+def decode_body(body: bytes, type_: type[T]) -> T:
+    """Decode JSON into the struct ``type_``, which forbids unknown fields; raise BadRequest where it is none."""
     try:
         decoded: T = _decoder(type_).decode(body)
     except msgspec.ValidationError as error:

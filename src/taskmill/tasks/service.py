@@ -15,6 +15,7 @@ from taskmill.supervisor import Context
 from taskmill.tasks.actions.catalog import Catalog
 from taskmill.tasks.actions.named import name_tasks
 from taskmill.tasks.actions.versions import number_schemas
+from taskmill.tasks.batches.batches import Batches
 from taskmill.tasks.bulk.bulk import Bulk
 from taskmill.tasks.cluster import topics
 from taskmill.tasks.cluster.beat import Details
@@ -193,8 +194,8 @@ class TaskService:
         self._steer(database, placing)
         traffic.connect(self.store, strays, self.worker, self._alarm, self.control)
         self._view(placing, own)
-        tasks = Tasks(catalog, ids, placing, dispatchers, self.intake)
-        self.scheduler = Scheduler(database, tasks, cluster.clock)
+        scheduled = Tasks(catalog, ids, placing, dispatchers, self.intake)
+        self.scheduler = Scheduler(database, scheduled, cluster.clock)
         self.external = External(database, cluster, traffic, catalog, placing, self.backlog, self.store)
         self._join(database, newest, queues)
 
@@ -206,6 +207,7 @@ class TaskService:
         self.holding = Holding(self.store, placing, self._alarm, traffic.expired, clock)
         followers = Followers(database, placing, clock, traffic.ready, traffic.expired)
         self.followers = traffic.followers = self.intake.followers = followers
+        self.batches = Batches(self.intake, followers, placing, self.control.cancel)
 
     def _view(self, placing: Placing, own: str) -> None:
         """Make what shows tasks, and what changes many of those that it finds."""
@@ -224,7 +226,6 @@ class TaskService:
     def _dispatcher(self, queue: Queue, strays: Strays) -> Dispatcher:
         cluster = self.cluster
         way = cluster.ways.get(queue.name)
-        relay = None if way is None else way.relay
         return Dispatcher(
             self.reader,
             queue,
@@ -233,7 +234,7 @@ class TaskService:
             dropped=self.traffic.dropped,
             let_go=self.traffic.follow,
             strays=strays,
-            outlet=relay,
+            outlet=None if way is None else way.relay,
             elsewhere=cluster.send(topics.PLAIN),
             ahead=cluster.ahead,
             others=cluster.stand_in(queue.name),
@@ -246,8 +247,8 @@ class TaskService:
             traffic.ways = cluster.ways
             for dispatcher in self.dispatchers.values():
                 dispatcher.rest()  # until this node leads
-        config = self._config
-        self.retention = Retention(database, config.keep, config.max_size, config.tombstones)
+        keep, max_size, tombstones = self._config.keep, self._config.max_size, self._config.tombstones
+        self.retention = Retention(database, keep, max_size, tombstones)
         self.waiters = Waiters.of(database, cluster.is_alone, self.retention.was_pruned)
         traffic.waiters = self.intake.waiters = self.waiters
         feed = self.bulk.feed = self.store.feed
@@ -266,7 +267,6 @@ class TaskService:
             self.control.follow_pauses,
             self.scheduler.soon,
         )
-
         building = Building(database, self.catalog, self.listing)
         duties = [
             Duty(lambda: self.scheduler.start(self.declared_schedules), self.scheduler.stop),
@@ -277,7 +277,7 @@ class TaskService:
             *([] if letters is None else [Duty(letters.start, letters.stop)]),
             *cluster.others(self.reader, self.dispatchers, turnover, self._alarm, sweep, following),
         ]
-        outside = [action for action in self.declared_actions if action.served_outside]
+        outside = [one for one in self.declared_actions if one.served_outside]
         self.external.open(queues, self.dispatchers, outside)
         resume = self.external.resume(lambda: traffic.resume(newest, database.killed))
         cluster.lead(turnover, resume, self._alarm, duties)

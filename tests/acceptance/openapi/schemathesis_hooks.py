@@ -25,6 +25,8 @@ def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
         return True
     if isinstance(body.get("canary"), int) and not body.get("dry_run"):
         return False  # it would be waited for for a minute, as often as its queue is paused
+    if body.get("on_complete") is not None:
+        return False  # few actions take what a batch tells its last task
     several = body.get("tasks")
     return all(map(_is_possible, [body, *(several if isinstance(several, list) else [])]))
 
@@ -39,6 +41,8 @@ def _is_possible(body: Any) -> bool:
         return False  # it would have to be later than they are
     if body.get("hold") is not None and (body.get("key") is not None or body.get("start_by") is not None):
         return False  # others cannot count on a task that may be dropped
+    if body.get("after") or body.get("on_failure") is not None:
+        return False  # it would have to be there
     return not jitter or jitter == "1s"  # it must be shorter than the time between two runs
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import msgspec
@@ -87,7 +88,7 @@ async def submit_tasks(request: Request, *, tasks: TaskService) -> Response | tu
         return _Duplex(Stream(bulk, key, brief).answers(request.stream()), media_type=NDJSON)
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise BadRequest(f"Send JSON or `{NDJSON}`, with its `Content-Type`.", status=415)
-    ids = await _store(bulk, await _whole(request), key)
+    ids = await _store(bulk, await whole(request), key)
     return 202, BulkAnswer([to_text(id_) for id_ in ids], len(ids))
 
 
@@ -99,7 +100,8 @@ class _Duplex(StreamingResponse):
             await self.stream_response(send)
 
 
-async def _whole(request: Request) -> bytes:
+async def whole(request: Request) -> bytes:
+    """Read a body; raise BadRequest (413) where it is too long."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -115,14 +117,16 @@ async def _store(bulk: Bulk, body: bytes, key: str | None) -> list[bytes]:
         raise BadRequest(f'Send `{{"tasks": […]}}`: {error}.') from None
     except (UnicodeDecodeError, RecursionError):
         raise BadRequest('Send `{"tasks": […]}` as JSON in UTF-8, not nested too deeply.') from None
-    if len(document.tasks) > MOST:
-        message = f"{len(document.tasks):,} tasks; {MOST:,} at most"
-        raise BadRequest(f"Send fewer, or stream lines as `{NDJSON}`.", [FieldError("tasks", message)])
-    wanted = _read_all(bulk, document.tasks, key)
-    if bulk.full:
-        raise BadRequest("As many tasks wait or run as may; try again later.", status=503)
-    try:
+    wanted = read_all(bulk, document.tasks, key)
+    with all_or_none():
         return await bulk.store(wanted)
+
+
+@contextmanager
+def all_or_none() -> Iterator[None]:
+    """Answer, where one of many tasks is not to be stored, which and why."""
+    try:
+        yield
     except Unwanted as error:
         if isinstance(error.why, BadRequest):
             errors = [FieldError(f"tasks[{error.place}].{one.path}", one.message) for one in error.why.errors]
@@ -133,7 +137,15 @@ async def _store(bulk: Bulk, body: bytes, key: str | None) -> list[bytes]:
         ) from None
 
 
-def _read_all(bulk: Bulk, bodies: list[msgspec.Raw], key: str | None) -> list[Wanted]:
+def read_all(bulk: Bulk, bodies: list[msgspec.Raw], key: str | None) -> list[Wanted]:
+    """Read bodies of tasks, with an idempotency key each where one is given for all of them.
+
+    Raises:
+        BadRequest: some are no tasks, there are too many, or no more tasks may wait.
+    """
+    if len(bodies) > MOST:
+        message = f"{len(bodies):,} tasks; {MOST:,} at most"
+        raise BadRequest(f"Send fewer, or stream lines as `{NDJSON}`.", [FieldError("tasks", message)])
     wanted, errors = [], []
     for place, raw in enumerate(bodies):
         body = bytes(raw)
@@ -146,4 +158,6 @@ def _read_all(bulk: Bulk, bodies: list[msgspec.Raw], key: str | None) -> list[Wa
             wanted.append(one if key is None else keyed(one, f"{key}:{place}", body))
     if errors:
         raise BadRequest("None is stored. Mend the fields that `errors` names.", errors[:100])
+    if bulk.full:
+        raise BadRequest("As many tasks wait or run as may; try again later.", status=503)
     return wanted

@@ -57,14 +57,16 @@ class Batch:
         self.ids: list[bytes] = []
         self.there: dict[int, Submitted] = {}
 
-    def make(self, wanted: Sequence[Wanted], ids: IdSource, placing: Placing, queue: str) -> None:
-        """Give each its id and its row, now: ids must grow in the order of commits."""
+    def make(
+        self, wanted: Sequence[Wanted], ids: IdSource, placing: Placing, queue: str, of: bytes | None
+    ) -> None:
+        """Give each its id and its row, now: ids must grow in the order of commits. They are members ``of`` a batch."""
         following, own, plain = ids.next, self.ids.append, self.plain.append
         for place, one in enumerate(wanted):
             submission, registered, key = one
             id_ = following()
             own(id_)
-            if one.plain:
+            if one.plain and of is None:
                 data = str(submission.data, "utf-8")
                 plain(
                     (
@@ -81,6 +83,7 @@ class Batch:
             if not isinstance(submission, Submission):
                 submission = Submission(action=submission.action, data=submission.data)
             new = placing.place(id_, submission, registered, None, ids.now)
+            new.batch = of
             if key is None and not new.looks_for_others:  # its index is written beside it
                 self.full.append(new)
             else:

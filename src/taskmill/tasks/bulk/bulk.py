@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from copy import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 from taskmill.http import BadRequest, Caller
 from taskmill.sql import Transaction
@@ -20,6 +20,17 @@ from taskmill.tasks.rights.rights import check_submission
 from taskmill.tasks.usage.ledger import Ledger
 
 Refused = once.NotUnique | once.KeyReused | BadRequest
+
+
+class Joining(NamedTuple):
+    """A batch whose members tasks become. ``enter`` makes place for so many in it, in their transaction.
+
+    ``last`` is stored with them: the task that runs once the batch has ended.
+    """
+
+    id: bytes
+    enter: Callable[[Transaction, int], None]
+    last: NewTask | None = None
 
 
 class Bulk:
@@ -58,16 +69,19 @@ class Bulk:
             check_submission(self._caller, self._placing.queue_of(submission, registered), submission.action)
         return wanted
 
-    async def store(self, wanted: Sequence[Wanted]) -> list[bytes]:
-        """Store tasks, all or none; return their ids.
+    async def store(self, wanted: Sequence[Wanted], joining: Joining | None = None) -> list[bytes]:
+        """Store tasks, all or none, as members of a batch if that is given; return their ids.
 
         Raises:
             Unwanted: one of them is not to be stored beside those that are there.
+            Exception: whatever ``joining.enter`` raises.
             DatabaseError: none has been stored.
             Overloaded: the same.
         """
-        batch = self._batch(wanted)
-        if batch.looking:
+        batch = self._batch(wanted, None if joining is None else joining.id)
+        if joining is not None:
+            await self._store_members(batch, joining)
+        elif batch.looking:
             await self._store_looking(batch, batch.plain, batch.full)
         elif batch.ids:
             await self._store_rows(batch)
@@ -103,10 +117,26 @@ class Bulk:
             )
             self._ledger.submitted(self._caller.id, new)
 
-    def _batch(self, wanted: Sequence[Wanted]) -> Batch:
+    def _batch(self, wanted: Sequence[Wanted], of: bytes | None = None) -> Batch:
         batch = Batch()
-        batch.make(wanted, self._ids, self._placing, self._queue)
+        batch.make(wanted, self._ids, self._placing, self._queue, of)
         return batch
+
+    async def _store_members(self, batch: Batch, joining: Joining) -> None:
+        last = () if joining.last is None else (joining.last,)
+        looking = [new for _, new, _ in batch.looking]
+
+        def call(transaction: Transaction) -> list[once.Submitted]:
+            joining.enter(transaction, len(batch.ids))
+            answers = self._intake.adding.add(transaction, (), batch.full)
+            for place, new, key in batch.looking:
+                try:
+                    answers.append(_alone(once.submit(transaction, new, idempotency=key)))
+                except (once.NotUnique, once.KeyReused, BadRequest) as error:
+                    raise Unwanted(place, error) from None
+            return answers + [_alone(one) for one in self._intake.adding.submit(transaction, last)]
+
+        await self._intake.submit_together([*batch.full, *looking, *last], call)
 
     async def _store_rows(self, batch: Batch) -> None:
         database = self._intake.database
@@ -166,6 +196,13 @@ class Unwanted(Exception):
         super().__init__()
         self.place = place
         self.why = why
+
+
+def _alone(submitted: once.Submitted) -> once.Submitted:
+    """Raise NotUnique where a member of a batch is there already: it may be another's."""
+    if submitted.duplicate or submitted.replayed:
+        raise once.NotUnique(submitted.id)
+    return submitted
 
 
 def keyed(wanted: Wanted, key: str, body: bytes) -> Wanted:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from taskmill.sql import Database, DatabaseError, Overloaded
+from taskmill.tasks.batches.ending import Ending
 from taskmill.tasks.cluster import topics
 from taskmill.tasks.cluster.duties import Duty
 from taskmill.tasks.control.dead_letter import DeadLetters
@@ -36,10 +37,11 @@ class Followers:
     """Queues tasks once those that they follow have ended, or fails them with those.
 
     ``queued`` gets the rows of tasks that are queued, ``failed`` those that have failed; both in the order of
-    commits. ``clock`` gives the milliseconds since 1970 by the clock of all nodes.
+    commits. ``batches`` are looked at as well. ``clock`` gives the milliseconds since 1970 by the clock of all nodes.
     """
 
     letters: DeadLetters | None = None
+    batches: Ending
 
     def __init__(
         self,
@@ -51,10 +53,13 @@ class Followers:
     ) -> None:
         self._database = database
         self._placing = placing
-        self._clock = clock
-        self._queued = queued
+        self.clock = clock
+        self.queued = queued
         self._failed = failed
-        self._any = False  # whether a task follows another, as far as this node knows
+        self._any = False  # whether a task follows another or is in a batch, as far as this node knows
+        self._batching = False  # whether there is a batch that has not ended
+        self._next_batches = 0.0  # when those may be looked at again,
+        self._put_off = False  # and somebody wants to
         self._additions = 0
         self._ended: dict[bytes, None] = {}  # tasks that have ended and were not looked at since
         self._added: dict[bytes, None] = {}  # followers that nobody has looked at
@@ -66,7 +71,7 @@ class Followers:
         self._task: asyncio.Task[None] | None = None
         self.duty = Duty(self._lead, self._rest)
         if database.shared:
-            database.signals.on(topics.FOLLOW, self._heed)
+            database.signals.on(topics.FOLLOW, self._heed_others)
 
     def start(self) -> None:
         """Begin to look."""
@@ -82,16 +87,20 @@ class Followers:
     @property
     def quiet(self) -> bool:
         """Whether nothing that was heard of is still to be looked at."""
-        return not (self._looking or self._wake.is_set())
+        return not (self._looking or self._wake.is_set() or self._put_off)
 
     def added(self, tasks: Iterable[NewTask]) -> None:
         """Hear of tasks that have been stored and wait. What they follow may have ended already."""
         self._added.update((new.message.key, None) for new in tasks if new.after)
-        self._additions += 1
-        self._any = True
+        self._heed()
         self._wake.set()
         if self._database.shared:
             self._database.signals.send(topics.FOLLOW)
+
+    def batch_stored(self) -> None:
+        """Hear of a batch that has been made, given tasks, or closed. All of its tasks may have ended already."""
+        self._batching = True
+        self.added(())
 
     def finished(self, messages: Sequence[TaskMessage]) -> None:
         """Hear of tasks that have ended. Nothing follows any, mostly."""
@@ -108,9 +117,13 @@ class Followers:
             self._wake.set()
 
     def _heed(self) -> None:
-        """Another node has stored a task that follows others."""
+        """Something has been stored that waits for the ends of tasks, here or by another node."""
         self._any = True
         self._additions += 1
+
+    def _heed_others(self) -> None:
+        self._batching = True  # perhaps: the next look tells
+        self._heed()
 
     def _lead(self) -> None:
         self._leads = self._all = True
@@ -157,10 +170,29 @@ class Followers:
             added.update(
                 (bytes(row[0]), None) for row in await self._read(statements.followers(count), values)
             )
-        if added and await self._settle(list(added)):
+        settled = bool(added) and await self._settle(list(added))
+        if settled | await self._look_at_batches():
             additions = self._additions
-            if not await self._read(statements.WAITING, {"id_": b"", "limit_": 1}):
+            if not self._batching and not await self._read(statements.WAITING, {"id_": b"", "limit_": 1}):
                 self._none(additions)
+
+    async def _look_at_batches(self) -> bool:
+        """End batches that are over; tell whether none is left. Others have the database most of the time."""
+        loop = asyncio.get_running_loop()
+        self._put_off = False
+        if not self._batching:
+            return False
+        if (began := loop.time()) < self._next_batches:
+            self._put_off = True
+            loop.call_at(self._next_batches, self._wake.set)
+            return False
+        additions = self._additions
+        left = await self.batches.look()
+        if additions == self._additions:
+            self._batching = left
+        now = loop.time()
+        self._next_batches = now + SHARE * (now - began)
+        return not self._batching
 
     async def _look_at_all(self) -> None:
         """Look at all that wait, if this node leads; else only whether there are any."""
@@ -174,7 +206,8 @@ class Followers:
             keys = [bytes(row[0]) for row in rows]
             await self._settle(keys)
             after = keys[-1]
-        if not found:
+        self._batching = self._leads or self._batching  # perhaps: the look that follows tells
+        if not found and not self._batching:
             self._none(additions)
         now = loop.time()
         self._next_all = now + max(POLL, SHARE * (now - began))
@@ -191,13 +224,13 @@ class Followers:
             found = await verdicts.judge(self._database, followers[first : first + LOOKED_AT])
             if found:
                 settled = True
-                call = verdicts.carry_out(found, self._placing, self._clock(), self.letters)
+                call = verdicts.carry_out(found, self._placing, self.clock(), self.letters)
                 await self._database.write(call, self._tell)
         return settled
 
     def _tell(self, settled: Settled) -> None:
         if settled.queued:
-            self._queued(settled.queued)
+            self.queued(settled.queued)
         if settled.failed:
             self._failed(settled.failed)
             if self.letters is not None:

@@ -189,6 +189,10 @@ class Intake:
         """Where tasks are stored."""
         return self._store.database
 
+    def new_id(self) -> bytes:
+        """Return an id as a task would have it now."""
+        return self._ids.next()
+
     def check(self, body: bytes) -> None:
         """Raise BadRequest where a body of ``POST /tasks`` asks for what cannot be a task."""
         submission, registered, _ = read_submission(body, self._catalog)

@@ -110,6 +110,7 @@ class Placing:
             held=None if submission.hold is None else own or 0,
             after=after,
             anyhow=submission.on_failure == "run",
+            name=submission.name,
         )
 
 
@@ -119,7 +120,7 @@ class NewTask(msgspec.Struct):
     ``held`` is its own ``run_at``, or 0, where it is held until ``run_at``.
 
     It waits for those in ``after``, ``anyhow`` if it runs however they end, or for its ``batch`` where it is that one's
-    last task: then ``waits`` is true. ``name`` is what it is called among the members of a batch.
+    last task: then ``waits`` is true. ``name`` is what it is called.
     """
 
     message: TaskMessage

@@ -82,6 +82,12 @@ class Submission(PlainSubmission, kw_only=True, forbid_unknown_fields=True):
         msgspec.Meta(max_length=1_000),
         means("Run it once all these have completed; not beside `delay`, `run_at`, `start_by` or `hold`."),
     ] = []
+    name: (
+        Annotated[
+            str, msgspec.Meta(min_length=1, max_length=200), means("What it is called, such as in its batch.")
+        ]
+        | None
+    ) = None
     on_failure: Annotated[
         Literal["fail", "run"] | None,
         means(

@@ -12,10 +12,11 @@ from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.model import Id, StatusWord, TaskDetails
 
 TASKS, ACTIONS, QUEUES, SCHEDULES = "Tasks", "Actions", "Queues", "Schedules"
-WORKERS = "Workers"
+WORKERS, BATCHES = "Workers", "Batches"
 HEALTH, ABOUT = "Health", "About"
 TAGS = {
     TASKS: "Submit tasks, watch them, cancel them, run them again.",
+    BATCHES: "Tasks that belong together, and one that runs once they have ended.",
     ACTIONS: "What can be submitted.",
     QUEUES: "How much waits, and for whom; pause and resume.",
     WORKERS: "For workers in any language: claim tasks, keep them, say how they ended.",

@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from taskmill.http import Answer, BadRequest, Operation, parse_query
 from taskmill.tasks.api import NoQuery
+from taskmill.tasks.batches.statements import WAITED_FOR
 from taskmill.tasks.dispatch.limiter import Limiter
 from taskmill.tasks.follow.statements import LEFT
 from taskmill.tasks.ids import from_text, to_text
@@ -76,6 +77,13 @@ class Follows(msgspec.Struct, tag_field="reason", tag="after"):
     more: bool
 
 
+class OfBatch(msgspec.Struct, tag_field="reason", tag="batch"):
+    """It runs once this batch has ended."""
+
+    batch: Id
+    name: str | None
+
+
 class NoAction(msgspec.Struct, tag_field="reason", tag="no_action"):
     """This application has no such action."""
 
@@ -102,7 +110,7 @@ class Place(msgspec.Struct, tag_field="reason", tag="place"):
     more: bool
 
 
-Reason = Paused | Limited | Scheduled | Held | Follows | NoAction | NoQueue | NoConsumer | Place
+Reason = Paused | Limited | Scheduled | Held | Follows | OfBatch | NoAction | NoQueue | NoConsumer | Place
 
 
 class Running(msgspec.Struct):
@@ -166,7 +174,9 @@ async def explain(tasks: TaskService, id_: bytes) -> Why | None:
         return Why(to_text(id_), status.word, [], None, None)
     reasons: list[Reason] = list(_obstacles(tasks, this))
     if status == Status.SCHEDULED and this.run_at is None:
-        reasons.insert(0, await _follows(tasks, id_))
+        batches = await tasks.reader.read(WAITED_FOR, {"id_": id_})
+        waits = OfBatch(to_text(batches[0][0]), batches[0][1]) if batches else await _follows(tasks, id_)
+        reasons.insert(0, waits)
         return Why(to_text(id_), status.word, reasons, None, None)
     if status == Status.SCHEDULED:
         at = moment(this.run_at)
