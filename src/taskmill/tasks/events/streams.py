@@ -20,7 +20,7 @@ from taskmill.tasks.events.event import Place, Seen
 from taskmill.tasks.events.feed import Feed
 from taskmill.tasks.events.history import History, Past
 from taskmill.tasks.events.journal import Journal
-from taskmill.tasks.events.watcher import AllWatcher, TaskWatcher, Watcher, reset
+from taskmill.tasks.events.watcher import AllWatcher, TaskWatcher, Texts, Watcher, reset
 from taskmill.tasks.view.filters import Selection
 from taskmill.tasks.view.missing import missing
 
@@ -224,7 +224,15 @@ class Streams:
         """Show those who watch a task how it is now."""
         watchers = list(self._by_key[key])
         if seen is not None:
-            self._end([watcher for watcher in watchers if not watcher.show(seen)])
+            texts: Texts = {}
+            for watcher in watchers:
+                written = len(texts)
+                if not watcher.show(seen, texts):
+                    self._end([watcher])
+                if len(texts) > written:
+                    await asyncio.sleep(
+                        0
+                    )  # a long log takes milliseconds, for each place up to which it was seen
             return
         problem = await missing(self._was_pruned, key)
         for watcher in watchers:

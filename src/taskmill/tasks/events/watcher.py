@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from taskmill.http import Caller, Exchange, Stream
 from taskmill.tasks.events.event import Place, Seen, events_of, for_caller, has_ended, id_of, written
@@ -64,6 +64,16 @@ class Watcher:
             self._stream.end()
 
 
+class Text(NamedTuple):
+    """Events as they are sent, and up to where one has seen a task who has them."""
+
+    text: bytes
+    place: Place
+
+
+Texts = dict[tuple[Place, Caller | None], Text]  # by up to where a task had been seen, and by whom
+
+
 class TaskWatcher(Watcher):
     """One who watches a task until it has ended, and has seen it up to a ``place``."""
 
@@ -74,18 +84,17 @@ class TaskWatcher(Watcher):
         self.key = key
         self.place = place
 
-    def show(self, seen: Seen) -> bool:
-        """Send what is new of the task; tell whether he goes on watching."""
+    def show(self, seen: Seen, texts: Texts) -> bool:
+        """Send what is new of the task; tell whether he goes on watching. ``texts`` is what others were sent."""
         task = seen.task
         if self._stream is None and not self._may_begin(task):
             return False
-        parts = []
-        for event in events_of(seen, self.place):
-            self.place = event.place
-            data = for_caller(event, self.caller)
-            if data is not None:
-                parts.append(written(event, id_of(event.place), data))
-        if not self.write(b"".join(parts)):
+        same = self.place, self.caller
+        text = texts.get(same)
+        if text is None:
+            text = texts[same] = _new_in(seen, self.place, self.caller)
+        self.place = text.place
+        if not self.write(text.text):
             return False
         if has_ended(task):
             self.end()
@@ -135,6 +144,17 @@ class AllWatcher(Watcher):
             elif self.wants(event.task) and (data := for_caller(event, self.caller)) is not None:
                 parts.append(written(event, history.id_of(number), data))
         return b"".join(parts)
+
+
+def _new_in(seen: Seen, place: Place, caller: Caller | None) -> Text:
+    """Write what is new of a task for a caller who has seen it up to a place."""
+    parts = []
+    for event in events_of(seen, place):
+        place = event.place
+        data = for_caller(event, caller)
+        if data is not None:
+            parts.append(written(event, id_of(place), data))
+    return Text(b"".join(parts), place)
 
 
 def reset(id_: bytes, reason: str) -> bytes:
