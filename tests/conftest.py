@@ -25,7 +25,7 @@ LONG = {
     "test_schedules_kill.py", "test_shutdown_signals.py", "test_timeouts_stop.py",
     "test_nodes_follow.py", "test_nodes_frozen.py", "test_nodes_health.py", "test_nodes_killed.py",
     "test_amqp_limits.py", "test_amqp_outages.py", "test_dispatch_brokers.py", "test_dispatch_matrix.py",
-    "test_external_drivers.py", "test_follow_killed.py",
+    "test_external_drivers.py", "test_follow_killed.py", "test_batches_killed.py",
     "test_dispatch_nodes.py", "test_move_killed.py", "test_move_load.py", "test_mysql_commits.py",
     "test_postgres_driver_bloat.py", "test_postgres_driver_outages.py",
     "test_nodes_lead.py", "test_mysql_nodes.py", "test_mysql_outages.py", "test_mysql_start.py",

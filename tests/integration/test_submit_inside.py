@@ -76,7 +76,10 @@ async def endless(tag: str) -> None:
 """
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres", "mariadb"])
+SERVERS = [pytest.param(name, marks=pytest.mark.long) for name in ("postgres", "mariadb")]
+
+
+@pytest.fixture(scope="module", params=["sqlite", *SERVERS])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     place = tmp_path_factory.mktemp("inside")
     url = None if request.param == "sqlite" else request.getfixturevalue(request.param).create()
