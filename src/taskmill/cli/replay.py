@@ -20,6 +20,10 @@ def capsule(
     id_: Annotated[str, typer.Argument(metavar="ID", help="The task's id.")],
     url: options.Url = options.SERVER,
     token: options.Token = "",
+    with_secrets: Annotated[
+        bool,
+        typer.Option("--with-secrets", help="With the fields that `redact` hides; takes the scope `admin`."),
+    ] = False,
 ) -> None:
     """Print all that it takes to run a task again at a desk: see `taskmill replay`.
 
@@ -27,7 +31,7 @@ def capsule(
     """
     from taskmill.cli.client import Api  # noqa: PLC0415 - slow to import, and not for every command
 
-    typer.echo(Api(url, token).get("tasks", id_, "capsule").text)
+    typer.echo(Api(url, token).get("tasks", id_, "capsule", secrets="true" if with_secrets else None).text)
 
 
 @app.command(rich_help_panel=APPLICATION)

@@ -61,6 +61,13 @@ class TaskServiceConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
     tombstones: Annotated[
         Duration, Meta(description="For how long the id of a pruned task answers 410; then it is unknown.")
     ] = Duration(30 * 86_400)
+    redact: Annotated[
+        list[str],
+        Meta(
+            description="Fields of data and results that are not shown: `data.card.number`, `result.token`, or "
+            "`*.password`, at any depth."
+        ),
+    ] = field(default_factory=list)
     encrypt: Annotated[
         Encrypt | None, Meta(description="With what the tasks are encrypted where they are stored.")
     ] = None

@@ -47,13 +47,14 @@ from taskmill.tasks.intake.backlog import Backlog
 from taskmill.tasks.intake.completing import Completing
 from taskmill.tasks.intake.intake import Intake
 from taskmill.tasks.intake.placing import Placing
+from taskmill.tasks.redacting.joining import path_flaws, redact
 from taskmill.tasks.retention.retention import Retention
 from taskmill.tasks.rows.reader import Reader
 from taskmill.tasks.rows.store import Store
 from taskmill.tasks.schedules.firing import Tasks
 from taskmill.tasks.schedules.model import Definition
 from taskmill.tasks.schedules.scheduler import Scheduler
-from taskmill.tasks.sealing.guard import database_of, flaws
+from taskmill.tasks.sealing.guard import database_of, key_flaws
 from taskmill.tasks.stats.figures import Figures
 from taskmill.tasks.stats.meter import Meter
 from taskmill.tasks.traffic import Traffic
@@ -90,7 +91,8 @@ class TaskService:
         for index, source in enumerate(entry.config.actions):
             for mistake in check_source(source, None, entry.directory):
                 yield mistake._replace(field=f"actions[{index}]")
-        yield from flaws(entry.config.encrypt)
+        yield from key_flaws(entry.config.encrypt)
+        yield from path_flaws(entry.config.redact)
 
     async def start(self) -> None:
         """Load the actions, and dispatch what the last run left unfinished."""
@@ -181,14 +183,9 @@ class TaskService:
             take_back=traffic.take_back,
         )
         self._alarm = Alarm(
-            self.store,
-            reader,
-            traffic.due,
-            traffic.expired,
-            self.worker.has,
-            ahead=cluster.ahead,
-            elsewhere=cluster.send(topics.DUE),
-        )
+            self.store, reader, traffic.due, traffic.expired, self.worker.has,
+            ahead=cluster.ahead, elsewhere=cluster.send(topics.DUE),
+        )  # fmt: skip
         self.line = Line(database, dispatchers, self.limits)
         self.intake.connect(self.store, self._alarm, Admission(self.line, reader, dispatchers))
         self._steer(database, placing)
@@ -198,6 +195,7 @@ class TaskService:
         self.scheduler = Scheduler(database, scheduled, cluster.clock)
         self.external = External(database, cluster, traffic, catalog, placing, self.backlog, self.store)
         self._join(database, newest, queues)
+        redact(self, config.redact)
 
     def _steer(self, database: Database, placing: Placing) -> None:
         """Make what changes tasks that are there."""

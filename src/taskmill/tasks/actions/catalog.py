@@ -16,6 +16,7 @@ from taskmill.tasks.work.isolated import ADAPTER
 if TYPE_CHECKING:
     from taskmill.tasks.intake.completing import Completing
     from taskmill.tasks.notes.notes import Notes
+    from taskmill.tasks.redacting.redaction import Redaction
     from taskmill.tasks.stepping.keeping import Keeping
 
 
@@ -34,6 +35,7 @@ class Registered:
         "keeping",
         "notes",
         "plain",
+        "redaction",
         "seconds",
         "submits",
         "version",
@@ -51,6 +53,7 @@ class Registered:
         self.completing: Completing | None = None  # who stores what its tasks submit
         self.submits = False  # a task of it has submitted others
         self.notes: Notes | None = None  # where its tasks' progress and logs go
+        self.redaction: Redaction | None = None  # which fields of its tasks are hidden
         self.version: int | None = None  # the number of its schema, which tasks are stored with
         self.seconds = 1.0  # that an isolated run takes, a moving average; slow until shown to be quick
 

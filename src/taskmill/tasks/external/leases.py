@@ -17,6 +17,7 @@ from taskmill.tasks.message import Dispatchable, TaskMessage
 from taskmill.tasks.model import TaskError, timestamp
 from taskmill.tasks.notes.notes import Notes
 from taskmill.tasks.notes.said import Said
+from taskmill.tasks.redacting.redaction import Redaction
 from taskmill.tasks.rows import sharing
 from taskmill.tasks.rows.over import Over
 from taskmill.tasks.rows.steps import FORGET, KEPT_ATTEMPTS
@@ -77,6 +78,7 @@ class Leases:
         note_letter: Callable[[Transaction, bytes, int], None],
         notes: Notes,
     ) -> None:
+        self.redaction: Redaction | None = None  # which fields failures are stored without
         self.database = database
         self._judge = judge
         self._node = node
@@ -217,6 +219,8 @@ class Leases:
         *dispatchable, started_at = row
         number, queue, now = row[3], row[5], self._now()
         own = {"id_": one.key, "node_": one.lease}
+        if self.redaction is not None:
+            failure = self.redaction.failure(row[2], failure)
         again = self._judge.next_run(tuple(dispatchable), failure)
         error = None
         if failure.counts:

@@ -116,6 +116,8 @@ class Notes:
             self._write(message, said)
 
     def _write(self, message: TaskMessage, said: Said) -> None:
+        if (redaction := message.registered.redaction) is not None:
+            said = redaction.said(message.body, said)
         row = values_of(message.key, self.number(), message.attempt, said)
         self._rows.append((*row, message.key, message.attempt), message.key)
 

@@ -13,6 +13,7 @@ from taskmill.tasks.dispatch.edge import Position
 from taskmill.tasks.message import Dispatchable
 from taskmill.tasks.model import TaskDetails, details
 from taskmill.tasks.notes import statements as notes
+from taskmill.tasks.redacting.redaction import Redaction
 from taskmill.tasks.rows import history, sharing, statements
 from taskmill.tasks.rows.changes import Changes
 
@@ -22,18 +23,22 @@ RUNNING_AT_ONCE = 1_000  # rows
 
 
 class Reader:
-    """Reads tasks. ``changes`` is told of queued rows that are no longer: what is read of them is left out."""
+    """Reads tasks. ``changes`` is told of queued rows that are no longer: what is read of them is left out.
+
+    ``redaction`` says what of a task is hidden, if anything is.
+    """
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.changes = Changes()
+        self.redaction: Redaction | None = None
         shared = database.shared
         self._ranked = sharing.RANKED_FREE if shared else statements.RANKED
         self._limited = sharing.LIMITED_FREE if shared else statements.LIMITED
         self._expired = sharing.EXPIRED_FREE if shared else statements.EXPIRED
 
-    async def get(self, id_: bytes) -> TaskDetails | None:
-        """Return a task with its attempts and steps, or None."""
+    async def get(self, id_: bytes, *, secrets: bool = False) -> TaskDetails | None:
+        """Return a task with its attempts and steps, or None; with ``secrets`` nothing of it is hidden."""
         one = self.database.bind(statements.ONE, {"id_": id_})
         behind = self.database.bind(history.HISTORY, {"id_": id_})
         progress = self.database.bind(notes.PROGRESS, {"id_": id_})
@@ -43,7 +48,10 @@ class Reader:
             if not row:
                 return None
             found = connection.execute(*behind).fetchall()
-            return details(row, found, connection.execute(*progress).fetchone())
+            task = details(row, found, connection.execute(*progress).fetchone())
+            if self.redaction is not None and not secrets:
+                self.redaction.task(task)
+            return task
 
         return await self.database.read(call)
 

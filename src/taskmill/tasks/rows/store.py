@@ -187,6 +187,8 @@ class Store(Generic[S, F]):
 
     def _record_failure(self, message: TaskMessage, attempt: int, failure: Failure, now: int) -> str:
         """Keep the error of an attempt among its task's last ones; return it as JSON."""
+        if (redaction := message.registered.redaction) is not None:
+            failure = redaction.failure(message.body, failure)
         error = TaskError(failure.type, failure.message, timestamp(now), failure.traceback)
         text = msgspec.json.encode(error).decode()
         started_at = message.started_at or None

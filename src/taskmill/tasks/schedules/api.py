@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -22,6 +22,7 @@ from taskmill.tasks.schedules.model import (
     Overlap,
     ScheduleDetails,
     SchedulePage,
+    ShownSchedule,
     data_flaw,
     detailed,
     flaws,
@@ -61,6 +62,9 @@ class ScheduleBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     paused: Annotated[bool, means("Until it is resumed.")] = False
 
 
+S = TypeVar("S", bound=ShownSchedule)
+
+
 class ListQuery(msgspec.Struct):
     """The parameters of ``GET /schedules``."""
 
@@ -86,7 +90,7 @@ async def list_schedules(request: Request, *, tasks: TaskService) -> SchedulePag
     query = parse_query(request.scope["query_string"], ListQuery)
     rows = await tasks.scheduler.store.page(query.cursor, query.limit)
     following = rows[-1].name if len(rows) == query.limit else None
-    return SchedulePage([shown(row) for row in rows], len(rows), following)
+    return SchedulePage([_hidden(tasks, shown(row)) for row in rows], len(rows), following)
 
 
 @Operation(
@@ -247,7 +251,13 @@ async def _details(name: str, tasks: TaskService) -> ScheduleDetails:
     found = await tasks.scheduler.store.get(name)
     if found is None:
         raise _missing()
-    return detailed(*found)
+    return _hidden(tasks, detailed(*found))
+
+
+def _hidden(tasks: TaskService, schedule: S) -> S:
+    if (redaction := tasks.reader.redaction) is not None:
+        schedule.data = redaction.data(schedule.data)
+    return schedule
 
 
 def _missing() -> BadRequest:

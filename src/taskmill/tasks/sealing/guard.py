@@ -30,7 +30,7 @@ USE: Insert = insert(seal_key).values(
 )
 
 
-def flaws(declared: Encrypt | None) -> Iterator[Mistake]:
+def key_flaws(declared: Encrypt | None) -> Iterator[Mistake]:
     """Find what is wrong with keys as they are declared."""
     try:
         if declared is not None:

@@ -10,11 +10,12 @@ from starlette.requests import Request
 
 from taskmill import __version__
 from taskmill.http import Answer, Operation, caller_of, means, parse_query
-from taskmill.tasks.api import NoQuery, missing
+from taskmill.tasks.api import missing
 from taskmill.tasks.ids import from_text
 from taskmill.tasks.model import TaskDetails
 from taskmill.tasks.openapi import words
 from taskmill.tasks.rights.doors import let_near
+from taskmill.tasks.rights.rights import check_scope
 from taskmill.tasks.rows.schema import action_schema, task
 from taskmill.tasks.service import TaskService
 
@@ -24,6 +25,12 @@ SCHEMA: Select[Any] = (
     .join_from(task, action_schema, action_schema.c.number == task.c.version)
     .where(task.c.id == bindparam("id_"))
 )
+
+
+class CapsuleQuery(msgspec.Struct):
+    """The parameters of ``GET /tasks/{id}/capsule``."""
+
+    secrets: Annotated[bool, means("With the fields that `redact` hides; takes the scope `admin`.")] = False
 
 
 class PassedSchema(msgspec.Struct):
@@ -46,15 +53,18 @@ class Capsule(msgspec.Struct):
 
 @Operation(
     "Take a task along", words.TASKS, scope="read", for_limited=True, path=words.BY_ID,
+    query=CapsuleQuery,
     description="All that `taskmill replay` takes to run it again at a desk, under a debugger.",
     answers={200: Answer("The capsule.", Capsule)}, problems=words.NO_TASK,
 )  # fmt: skip
 async def get_capsule(request: Request, *, tasks: TaskService) -> Capsule:
     """``GET /tasks/{id}/capsule``."""
-    parse_query(request.scope["query_string"], NoQuery)
+    query = parse_query(request.scope["query_string"], CapsuleQuery)
+    if query.secrets:
+        check_scope(caller_of(request), "admin")
     id_ = from_text(request.path_params["id"])
     await let_near(caller_of(request), tasks.reader, id_)
-    found = None if id_ is None else await tasks.reader.get(id_)
+    found = None if id_ is None else await tasks.reader.get(id_, secrets=query.secrets)
     if found is None:
         raise await missing(tasks, id_)
     rows = await tasks.reader.read(SCHEMA, {"id_": id_})

@@ -38,7 +38,11 @@ class Listing:
         were looked at are meant.
         """
         rows, following = await self._part(selecting.page, self._whole, selection, cursor, limit)
-        return [from_row(row) for row in rows], following
+        tasks = [from_row(row) for row in rows]
+        if (redaction := self._reader.redaction) is not None:
+            for one in tasks:
+                redaction.task(one)
+        return tasks, following
 
     async def keys(
         self, selection: Selection, cursor: bytes | None, limit: int

@@ -11,6 +11,7 @@ import msgspec
 from taskmill.sql import Database, DatabaseError, Overloaded
 from taskmill.tasks.lifecycle import ENDED
 from taskmill.tasks.model import TaskDetails
+from taskmill.tasks.redacting.redaction import Redaction
 from taskmill.tasks.view.missing import missing
 from taskmill.tasks.waiting import looking
 from taskmill.tasks.waiting.waiter import Waiter
@@ -25,6 +26,7 @@ class Answering:
     """Answers waiters with their tasks. ``was_pruned`` tells whether there was one with an id."""
 
     def __init__(self, database: Database, was_pruned: Callable[[bytes], Awaitable[bool]]) -> None:
+        self.redaction: Redaction | None = None
         self._database = database
         self._was_pruned = was_pruned
         self._due: dict[bytes, list[Waiter]] = {}
@@ -61,6 +63,9 @@ class Answering:
     async def _answer(self, due: dict[bytes, list[Waiter]]) -> None:
         try:
             tasks = await looking.whole(self._database, list(due))
+            if self.redaction is not None:
+                for task in tasks.values():
+                    self.redaction.task(task)
             for key, waiters in due.items():
                 await self._show(key, tasks.get(key), waiters)
         except Exception as error:  # whatever it is, all of these are to be answered

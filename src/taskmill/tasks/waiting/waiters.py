@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from taskmill.http import Exchange
 from taskmill.sql import Database
 from taskmill.tasks.message import TaskMessage
+from taskmill.tasks.redacting.redaction import Redaction
 from taskmill.tasks.waiting.answering import Answering
 from taskmill.tasks.waiting.waiter import Accepted, Waiter
 from taskmill.tasks.waiting.watching import Watching
@@ -39,6 +40,10 @@ class Waiters:
     def count(self) -> int:
         """How many wait."""
         return sum(map(len, self._by_key.values()))
+
+    def redact(self, redaction: Redaction) -> None:
+        """Have fields of the tasks that are answered be hidden."""
+        self._answering.redaction = redaction
 
     def look(self, exchange: Exchange, key: bytes, seconds: float) -> None:
         """Answer with a task once it has ended, or with what it is after some seconds, at most; 0: at once."""

@@ -1,0 +1,1 @@
+"""Fields of tasks that are shown to nobody but who runs them."""
