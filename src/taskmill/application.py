@@ -31,6 +31,7 @@ from taskmill.queue import (
 from taskmill.registry import Registry, load
 from taskmill.sql import MysqlDatabase, PostgresDatabase, SqliteDatabase
 from taskmill.supervisor import Component, Supervisor
+from taskmill.tasks.callback.kind import TaskWebhooks
 from taskmill.tasks.external.kind import TaskAction
 from taskmill.tasks.move.kind import TaskMove
 from taskmill.tasks.outbox.kind import TaskOutbox
@@ -72,6 +73,7 @@ KINDS: Final[Mapping[str, type[Component]]] = {
         TaskSchedule,
         TaskAction,
         TaskPush,
+        TaskWebhooks,
         TaskOutbox,
         TaskMove,
         TaskUsage,

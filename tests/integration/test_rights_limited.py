@@ -1,10 +1,12 @@
 """Keys for some queues and actions, and keys that see runs but nothing of what is in them."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 from apps import application
+from external import declare
 from secured import GUARDED, bearer, make_key
 from support import Answer, Server, eventually, serving
 
@@ -27,6 +29,9 @@ def fails(secret: str) -> None:
 @action
 async def slow() -> None:
     await asyncio.sleep(60)
+"""
+WEBHOOKS = """
+  - {name: told, kind: task.webhooks, tasks: tasks, secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}
 """
 NOWHERE = "01981a3e-77d0-7c4f-8f04-0a5c2f9f6a11"
 
@@ -56,7 +61,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     data = tmp_path_factory.mktemp("limited")
-    application(data / "app", ACTIONS)
+    declare(application(data / "app", ACTIONS), WEBHOOKS)
     keys = (
         make_key(data, "admin"),
         make_key(data, "submit", "read", "work", actions=["mine"]),
@@ -146,6 +151,21 @@ def test_an_observer_sees_runs_but_nothing_of_what_is_in_them(world: World) -> N
     task = world.ask(world.observer, "GET", f"/tasks/{id_}").json()
     assert (task["status"], task["error"]["type"], task["data"]) == ("failed", "ValueError", None)
     assert task["attempts"][0]["error"]["message"] == "not shown to this key"
+
+
+def test_a_submitter_has_nothing_told_elsewhere(world: World) -> None:
+    body = {"action": "mine", "data": {"text": "x"}, "delay": 600, "callback": "https://example.com/"}
+    escaped = json.dumps(body).replace("callback", "c\\u0061llback").encode()
+    for path, asked, status in (
+        ("/tasks", body, 403),
+        ("/tasks", escaped, 403),
+        ("/tasks/bulk", {"tasks": [body]}, 400),
+    ):
+        answer = world.ask(world.submitter, "POST", path, asked)
+        assert (answer.status, b"it would be told the task's data" in answer.body) == (status, True), (
+            answer.body
+        )
+        assert world.ask(world.mine, "POST", path, asked).status == 202, "it may read, too"
 
 
 def test_a_submitter_sees_nothing_by_retrying(world: World) -> None:

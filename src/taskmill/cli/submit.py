@@ -39,6 +39,8 @@ _OnFailure = Annotated[
     str, typer.Option(metavar="fail|run", help="Where one of those fails: fail, too, or run all the same.")
 ]
 
+_Callback = Annotated[str, typer.Option(metavar="URL", help="A URL that is told how it has ended.")]
+
 
 @app.command(rich_help_panel=TASKS)
 def submit(
@@ -58,6 +60,7 @@ def submit(
     hold: _Hold = "",
     after: _After = [],  # noqa: B006 - never changed
     on_failure: _OnFailure = "",
+    callback: _Callback = "",
     idempotency_key: Annotated[str, typer.Option(help="Sent again within a day, it is the same task.")] = "",
     file: _File = "",
     errors: _Errors = None,
@@ -89,7 +92,7 @@ def submit(
         action, data, tag, queue=queue, priority=priority, run_at=run_at, key=key, max_attempts=max_attempts,
         delay=_seconds("delay", delay), timeout=_seconds("timeout", timeout),
         expires_in=_seconds("expires-in", expires_in), hold=_seconds("hold", hold),
-        after=after or None, on_failure=on_failure or None,
+        after=after or None, on_failure=on_failure or None, callback=callback or None,
     )  # fmt: skip
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
     answer = Api(url, token).post("tasks", body=body, headers=headers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
@@ -24,8 +24,9 @@ class SubmitOptions(TypedDict, total=False):
     ``start_by`` has it refused at once where it is not likely to begin by then. With ``hold`` it is only stored: it
     runs once it is released, and is cancelled where that does not come within so long. ``after`` are the ids of tasks
     that must have completed before it begins; where one of them has failed it fails, too, unless ``on_failure`` is
-    "run". ``name`` is what it is called, such as among the members of a batch. A submission that is sent again with its
-    ``idempotency_key`` is the same task; without one the client makes one up for each submission.
+    "run". ``name`` is what it is called, such as among the members of a batch. ``callback`` is a URL that is told how
+    the task has ended, or a mapping of its ``url`` and of the ``events`` that it is told. A submission that is sent again
+    with its ``idempotency_key`` is the same task; without one the client makes one up for each submission.
     """
 
     queue: str
@@ -43,6 +44,7 @@ class SubmitOptions(TypedDict, total=False):
     after: Iterable[str]
     on_failure: str
     name: str
+    callback: str | Mapping[str, Any]
     idempotency_key: str
 
 

@@ -17,6 +17,8 @@ from taskmill.tasks.actions.named import name_tasks
 from taskmill.tasks.actions.versions import number_schemas
 from taskmill.tasks.batches.batches import Batches
 from taskmill.tasks.bulk.bulk import Bulk
+from taskmill.tasks.callback.callbacks import Callbacks
+from taskmill.tasks.callback.connecting import connect
 from taskmill.tasks.cluster import topics
 from taskmill.tasks.cluster.beat import Details
 from taskmill.tasks.cluster.cluster import Cluster
@@ -84,6 +86,7 @@ class TaskService:
         self.declared_schedules: list[Definition] = []  # by entries that start before, as are these:
         self.declared_actions: list[DeclaredAction] = []
         self.declared_queues: list[Queue] = []
+        self.callbacks: Callbacks | None = None
 
     @classmethod
     def check(cls, entry: Entry[Any]) -> Iterator[Mistake]:
@@ -202,6 +205,7 @@ class TaskService:
         traffic, clock, paused = self.traffic, self.cluster.clock, self.traffic.paused
         parts = (database, self.catalog, self.dispatchers, placing)
         self.control = Control(*parts, traffic.cancelled, traffic.redriven, paused)
+        connect(self.callbacks, self.catalog, placing, self.reader, self.intake, self.control)
         self.holding = Holding(self.store, placing, self._alarm, traffic.expired, clock)
         followers = Followers(database, placing, clock, traffic.ready, traffic.expired)
         self.followers = traffic.followers = self.intake.followers = followers
@@ -257,13 +261,9 @@ class TaskService:
         alarm = self._alarm
         turnover = Turnover(self.reader, traffic, dispatchers, ways, self.worker, alarm, self.limits, backlog)
         sweep = Sweep(database, self.nodes, turnover.returned, turnover.lost, letters)
+        control, soon = self.control, self.scheduler.soon
         following = Following(
-            self.reader,
-            self.nodes,
-            turnover.in_hand,
-            turnover.let_go,
-            self.control.follow_pauses,
-            self.scheduler.soon,
+            self.reader, self.nodes, turnover.in_hand, turnover.let_go, control.follow_pauses, soon
         )
         building = Building(database, self.catalog, self.listing)
         duties = [

@@ -59,10 +59,11 @@ class Action(Submittable[P, R]):
     ``data_type`` is what ``data`` must be: a struct of the function's parameters, or, for a function of one
     positional-only parameter, that parameter's own type; and for one with a ``batch``, what its list is of.
     ``result_type`` is what a task of it returns. ``served_outside`` says that workers outside of this program
-    run its tasks, and they alone.
+    run its tasks, and they alone; ``internal``, that Taskmill itself makes them, and nobody else.
     """
 
     served_outside: ClassVar[bool] = False
+    internal: ClassVar[bool] = False
 
     def __init__(
         self, function: Callable[P, R], name: str | None = None, **declared: Unpack[Declared]

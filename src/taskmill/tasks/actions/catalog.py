@@ -131,6 +131,10 @@ class Catalog:
         found = [one.action for one in self._actions.values()]
         return sorted(found, key=lambda action: (action.name == ANY, action.name))
 
+    def offered(self) -> list[Action[Any, Any]]:
+        """Return those that can be submitted, in the same order."""
+        return [action for action in self.actions() if not action.internal]
+
     def isolated(self) -> list[FunctionRef]:
         """Return the actions that run in worker processes."""
         return [

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, get_args
 
 from taskmill.tasks.actions.retrying import Backoff
+from taskmill.tasks.callback.asked import Callback, read
 from taskmill.units import parse_duration
 
 Errors = type[BaseException] | tuple[type[BaseException], ...]
@@ -72,6 +73,7 @@ class DeclaredAlone(TypedDict, total=False):
     unique: Unique | Twice | None
     index: Sequence[str]
     upgrade: Callable[[Any], Any] | None
+    callback: str | Mapping[str, Any] | None
 
 
 class Declared(DeclaredAlone, total=False):
@@ -148,6 +150,7 @@ class Options:
     upgrade: Callable[[Any], Any] | None = None
     batch: int | None = None
     batch_wait: float = 0.05
+    callback: Callback | None = None
 
     @classmethod
     def of(cls, declared: Declared) -> Options:
@@ -161,6 +164,8 @@ class Options:
                 raise ValueError("`batch_wait` needs a `batch` to wait for: write `batch=100`")
             values["batch_wait"] = parse_duration(values["batch_wait"])  # type: ignore[arg-type]
         values["index"] = _paths(values.get("index", ()))
+        if values.get("callback") is not None:
+            values["callback"] = read(values["callback"])
         options = cls(
             backoff=Backoff.of(values.pop("backoff", "exponential")),  # type: ignore[arg-type]
             rate=None if rate is None else Rate.of(str(rate)),
@@ -188,6 +193,7 @@ class Options:
             or self.expires_in
             or self.unique.key
             or self.index
+            or self.callback
         )
 
     def retries(self, error: BaseException) -> bool:

@@ -16,7 +16,7 @@ from taskmill.tasks.intake import once
 from taskmill.tasks.intake.intake import Intake
 from taskmill.tasks.intake.placing import NewTask, Placing
 from taskmill.tasks.intake.submission import Submission
-from taskmill.tasks.rights.rights import check_submission
+from taskmill.tasks.rights.rights import check_callback, check_submission
 from taskmill.tasks.usage.ledger import Ledger
 
 Refused = once.NotUnique | once.KeyReused | BadRequest
@@ -62,8 +62,12 @@ class Bulk:
     def read(self, body: bytes) -> Wanted:
         """Read one body; raise BadRequest where it cannot be a task."""
         wanted = read(body, self._catalog, self._placing)
-        if self._caller is not None and self._caller.limited:
-            submission, registered = wanted.submission, wanted.registered
+        if self._caller is None:
+            return wanted
+        submission, registered = wanted.submission, wanted.registered
+        if isinstance(submission, Submission) and submission.callback is not None:
+            check_callback(self._caller)
+        if self._caller.limited:
             if not isinstance(submission, Submission):
                 submission = Submission(action=submission.action)
             check_submission(self._caller, self._placing.queue_of(submission, registered), submission.action)

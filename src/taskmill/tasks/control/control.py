@@ -10,6 +10,7 @@ import msgspec
 
 from taskmill.sql import Database, Transaction
 from taskmill.tasks.actions.catalog import Catalog
+from taskmill.tasks.callback.again import Again
 from taskmill.tasks.cluster import topics
 from taskmill.tasks.dispatch.dispatcher import Dispatcher
 from taskmill.tasks.intake.placing import Placing
@@ -34,8 +35,11 @@ class Control:
     """Changes rows first, then what is in memory of them.
 
     ``cancelled`` gets the tasks that were cancelled; it stops them in memory. ``queued`` dispatches rows. Both
-    hear of it in the order of commits. ``paused`` holds the names of the queues that are.
+    hear of it in the order of commits. ``paused`` holds the names of the queues that are. ``again`` is there where
+    ends of tasks are told.
     """
+
+    again: Again | None = None
 
     def __init__(
         self,
@@ -86,7 +90,10 @@ class Control:
         def call(transaction: Transaction) -> list[Dispatchable]:
             return [row for key in keys for row in self._redrive(transaction, key, now)]
 
-        return [row[0] for row in await self._database.write(call, self._queued)]
+        again, queued = self.again, self._queued
+        if again is None:
+            return [row[0] for row in await self._database.write(call, queued)]
+        return [row[0] for row in await again.beside(self._database, call, queued, now)]
 
     async def pause(self, queue: str, by: str) -> None:
         """Start no more tasks of a queue until it is resumed, also after a restart. What runs is finished."""

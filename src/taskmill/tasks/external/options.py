@@ -46,6 +46,11 @@ class DeclaredActionConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True
         list[str], Meta(description="Places in the data by which tasks are found: `[data.customer]`.")
     ] = field(default_factory=list)
 
+    callback: Annotated[
+        str | None,
+        Meta(description="A URL that is told how each of its tasks has ended; see `task.webhooks`."),
+    ] = None
+
     def declared(self, queue: str) -> Declared:
         """Return the same as options of an action whose tasks wait in the queue of this name."""
         backoff = self.backoff if isinstance(self.backoff, str) else [float(rest) for rest in self.backoff]
@@ -62,4 +67,5 @@ class DeclaredActionConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True
             "over_limit": self.over_limit,
             "fair_key": self.fair_key,
             "index": self.index,
+            "callback": self.callback,
         }

@@ -134,7 +134,8 @@ class Intake:
         self.stored([new for _exchange, new in waiting])
 
     def stored(self, tasks: list[NewTask]) -> None:
-        """Dispatch or schedule tasks whose rows are stored."""
+        """Dispatch or schedule tasks whose rows are stored, and those of their callbacks."""
+        tasks = [*tasks, *(new.callback for new in tasks if new.callback is not None)]
         if self._store.feed.on:
             self._store.feed.tell([new.message.key for new in tasks])
         queued: dict[str, list[TaskMessage]] = {}

@@ -82,7 +82,7 @@ def submit(
             status = Status(states[0][0]) if states else Status.COMPLETED  # the task was pruned since
             return Submitted(task_id, status, replayed=True)
         transaction.change(statements.DROP_KEY, key_=idempotency.key)  # one that has been forgotten
-    submitted = _duplicate(transaction, new) or _store(transaction, new)
+    submitted = _duplicate(transaction, new) or store(transaction, new)
     if idempotency is not None:
         transaction.change(
             statements.USE_KEY,
@@ -119,7 +119,8 @@ def _duplicate(transaction: Transaction, new: NewTask) -> Submitted | None:
     return None
 
 
-def _store(transaction: Transaction, new: NewTask) -> Submitted:
+def store(transaction: Transaction, new: NewTask) -> Submitted:
+    """Store a task, whatever is there; raise BadRequest where there is none that it is to follow."""
     rank = new.place.rank
     if new.fair_key is not None and new.status is Status.QUEUED:
         rank = fair_rank(transaction, new.place.queue, new.fair_key, new.place.priority, alone=rank)
@@ -128,6 +129,8 @@ def _store(transaction: Transaction, new: NewTask) -> Submitted:
     _index(transaction, new, new.message.key)
     if new.after:
         edges.add(transaction, new)
+    if new.callback is not None:
+        store(transaction, new.callback)
     return Submitted(new.message.key, new.status, rank=rank)
 
 

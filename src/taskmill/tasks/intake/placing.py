@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from taskmill.http import BadRequest, FieldError
 from taskmill.registry import nearest
 from taskmill.tasks.actions.catalog import Registered
+from taskmill.tasks.callback.asked import NEEDED
 from taskmill.tasks.finding.values import IndexEntry, entries
 from taskmill.tasks.ids import from_text, to_text
 from taskmill.tasks.intake.submission import Submission
@@ -17,21 +18,31 @@ from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.message import Place, TaskMessage
 from taskmill.units import parse_duration
 
+if TYPE_CHECKING:
+    from taskmill.tasks.callback.callbacks import Callbacks
+
 _encode = msgspec.json.encode
 
 KEY_LIMIT = 500  # characters of a key that is taken from the data
 
 
 class Placing:
-    """Places tasks.
+    """Places tasks; in ``queue``, where nothing says another.
 
-    ``ageing`` (seconds): a task that has waited so long is as urgent as a new one of the next priority.
+    ``ageing`` (seconds): a task that has waited so long is as urgent as a new one of the next priority. ``callbacks``
+    are there where ends of tasks can be told.
     """
+
+    callbacks: Callbacks | None = None
 
     def __init__(self, queues: Collection[str], queue: str, ageing: float) -> None:
         self._queues = queues
-        self._queue = queue
+        self.queue = queue
         self._ageing = int(ageing * 1000)
+
+    def has(self, queue: str) -> bool:
+        """Whether there is a queue of this name."""
+        return queue in self._queues
 
     def rank(self, at: int, priority: int) -> int:
         """Return the rank of a task that may run from ``at`` on (milliseconds since 1970): smaller goes first.
@@ -46,7 +57,7 @@ class Placing:
 
     def queue_of(self, submission: Submission, registered: Registered) -> str:
         """Return the queue of a submission; raise BadRequest where there is none of that name."""
-        queue = submission.queue or registered.action.options.queue or self._queue
+        queue = submission.queue or registered.action.options.queue or self.queue
         if queue not in self._queues:
             raise _no_queue(queue, self._queues)
         if not registered.waits_in(queue):
@@ -59,6 +70,12 @@ class Placing:
     def check(self, submission: Submission, registered: Registered) -> None:
         """Raise BadRequest where a submission could not be placed."""
         self.queue_of(submission, registered)
+        if submission.callback is not None:
+            if self.callbacks is None:
+                raise BadRequest(
+                    f"Leave `callback` out, or {NEEDED}.", [FieldError("callback", "nothing here sends them")]
+                )
+            self.callbacks.check(submission.callback)
         if submission.hold is None:
             return
         for name, given in (
@@ -99,7 +116,7 @@ class Placing:
         )
         message = TaskMessage(id_, submission.action, registered, data, decoded, place=place)
         own = at if at > now else None
-        return NewTask(
+        new = NewTask(
             message,
             place,
             run_at=own if submission.hold is None else now + int(parse_duration(submission.hold) * 1000),
@@ -112,6 +129,9 @@ class Placing:
             anyhow=submission.on_failure == "run",
             name=submission.name,
         )
+        if self.callbacks is not None:
+            new.callback = self.callbacks.beside(new, submission)
+        return new
 
 
 class NewTask(msgspec.Struct):
@@ -120,7 +140,8 @@ class NewTask(msgspec.Struct):
     ``held`` is its own ``run_at``, or 0, where it is held until ``run_at``.
 
     It waits for those in ``after``, ``anyhow`` if it runs however they end, or for its ``batch`` where it is that one's
-    last task: then ``waits`` is true. ``name`` is what it is called.
+    last task: then ``waits`` is true. ``name`` is what it is called. ``callback`` is the task that tells of its end, and
+    is stored with it.
     """
 
     message: TaskMessage
@@ -136,6 +157,7 @@ class NewTask(msgspec.Struct):
     batch: bytes | None = None
     name: str | None = None
     waits: bool = False
+    callback: NewTask | None = None
 
     @property
     def status(self) -> Status:
@@ -145,7 +167,12 @@ class NewTask(msgspec.Struct):
     @property
     def looks_for_others(self) -> bool:
         """Whether it depends on other tasks how, or whether, it is stored."""
-        return self.place.key is not None or self.fair_key is not None or bool(self.after)
+        return (
+            self.place.key is not None
+            or self.fair_key is not None
+            or bool(self.after)
+            or self.callback is not None
+        )
 
     @property
     def looks(self) -> bool:

@@ -15,6 +15,7 @@ import msgspec
 from taskmill.http import BadRequest, FieldError, means
 from taskmill.registry import nearest
 from taskmill.tasks.actions.catalog import Catalog, Registered
+from taskmill.tasks.callback.asked import Callback, Url
 
 # Of data: most readers of JSON have a limit, and one task must not break a whole list for them.
 DEPTH_LIMIT = 100
@@ -94,6 +95,7 @@ class Submission(PlainSubmission, kw_only=True, forbid_unknown_fields=True):
             "Where one of `after` fails or is cancelled: `fail` with it, the default, or `run` all the same."
         ),
     ] = None
+    callback: Annotated[Url | Callback | None, means("A URL that is told how it has ended.")] = None
 
 
 _decode_plain = msgspec.json.Decoder(PlainSubmission).decode
@@ -193,8 +195,9 @@ def check_depth(data: bytes) -> None:
 
 
 def _unknown(name: str, catalog: Catalog) -> BadRequest:
-    near = nearest(name, catalog.names())
-    known = ", ".join(catalog.names()) or "none"
+    names = sorted(action.name for action in catalog.offered())
+    near = nearest(name, names)
+    known = ", ".join(names) or "none"
     message = f"unknown action; did you mean `{near}`?" if near else f"unknown action; known are: {known}"
     return BadRequest(f"No such action. Known actions: {known}.", [FieldError("action", message)])
 

@@ -9,7 +9,8 @@ from starlette.requests import Request
 import taskmill
 from taskmill.http import Answer, Operation, Schemas, Served, answer_openapi, document, types_of
 from taskmill.tasks.actions.catalog import Catalog
-from taskmill.tasks.openapi import actions, words
+from taskmill.tasks.callback.told import Told
+from taskmill.tasks.openapi import actions, webhooks, words
 from taskmill.tasks.service import TaskService
 
 TITLE = "Taskmill"
@@ -38,8 +39,8 @@ async def openapi(request: Request, *, tasks: TaskService) -> object:
 
 def describe(served: list[Served], catalog: Catalog, queues: list[str]) -> dict[str, Any]:
     """Return the document of a server's endpoints, the actions of a catalog and the names of queues."""
-    named = actions.named(catalog.actions())
-    schemas = Schemas([*types_of(served), *(one.data_type for one in named)])
+    named = actions.named(catalog.offered())
+    schemas = Schemas([*types_of(served), *(one.data_type for one in named), Told])
     for body in BODIES:
         queue = schemas.components.get(body, {}).get("properties", {}).get("queue")
         if queue is not None:
@@ -47,4 +48,5 @@ def describe(served: list[Served], catalog: Catalog, queues: list[str]) -> dict[
     actions.describe(schemas, named, BODIES)
     made = document(TITLE, taskmill.__version__, served, schemas, DESCRIPTION, words.TAGS)
     actions.keep_possible(made, catalog)
+    made["webhooks"] = webhooks.describe(schemas)
     return made

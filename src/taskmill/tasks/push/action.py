@@ -66,7 +66,8 @@ class PushAction(DeclaredAction):
             answer = await self._sender.post(self._url, headers, decoded, self._patience)
         except Unsent as error:
             raise Fail(str(error)) if error.final else error from None
-        return judge(self._url, answer)
+        check(self._url, answer)
+        return _value(answer)
 
 
 def request_headers(signer: Signer, id_: str, body: bytes) -> list[Header]:
@@ -79,10 +80,10 @@ def request_headers(signer: Signer, id_: str, body: bytes) -> list[Header]:
     ]
 
 
-def judge(url: str, answer: Received) -> Any:
-    """Return what was answered; raise Retry, Fail or Answered where that says that it was not done."""
+def check(url: str, answer: Received) -> None:
+    """Raise Retry, Fail or Answered where an answer says that it was not done."""
     if 200 <= answer.status < 300:
-        return _value(answer)
+        return
     told = answer.body[:_TOLD].decode("utf-8", "replace")
     said = f"{url} answered {answer.status}: {told}" if told else f"{url} answered {answer.status}"
     if answer.status < 500 and answer.status not in _AGAIN:

@@ -13,7 +13,7 @@ from taskmill.supervisor import Context, SupervisorError
 from taskmill.tasks.external.declared import DeclaredAction, SchemaFlaw
 from taskmill.tasks.external.options import DeclaredActionConfig
 from taskmill.tasks.push.addresses import networks
-from taskmill.tasks.push.signing import Signer
+from taskmill.tasks.push.signing import Signer, several
 from taskmill.tasks.service import TaskService
 from taskmill.units import Duration, Size
 
@@ -71,7 +71,7 @@ class TaskPush:
         """Find what is no JSON Schema, no network, no secret, and options that do not go together."""
         config: TaskPushConfig = entry.config
         for name, read, given in (
-            ("secret", Signer, _several(config.secret)),
+            ("secret", Signer, several(config.secret)),
             ("allow", networks, config.allow),
         ):
             try:
@@ -106,7 +106,7 @@ class TaskPush:
             config.result,
             config.description,
             url=config.url,
-            signer=Signer(_several(config.secret)),
+            signer=Signer(several(config.secret)),
             sender=self._sender,
             patience=config.answer_within,
             **config.declared("" if queue is None else queue.name),
@@ -119,7 +119,3 @@ class TaskPush:
         """Close the connections."""
         if self._sender is not None:
             await self._sender.close()
-
-
-def _several(secret: str | list[str] | None) -> list[str]:
-    return [] if secret is None else [secret] if isinstance(secret, str) else secret

@@ -64,7 +64,7 @@ class Sender:
         except TimeoutError:
             raise Unsent(f"{url} did not answer within {patience:g} s") from None
         except Forbidden as error:
-            raise Unsent(str(error), final=True) from None
+            raise Unsent(str(error), final=True) from error
         except httpcore.UnsupportedProtocol:
             raise Unsent(f"{url} is no http:// or https:// URL", final=True) from None
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:

@@ -34,6 +34,11 @@ class Signer:
         return found
 
 
+def several(secret: str | list[str] | None) -> list[str]:
+    """Return the secrets that an entry declares: none, one or more."""
+    return [] if secret is None else [secret] if isinstance(secret, str) else secret
+
+
 def _key(secret: str) -> bytes:
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)

@@ -48,6 +48,17 @@ def check_submission(caller: Caller, queue: str, action: str) -> None:
         raise _forbidden("queue", queue, caller.queues)
 
 
+def check_callback(caller: Caller) -> None:
+    """Raise BadRequest (403) where a caller may not have a URL told of a task: that shows data and result."""
+    if "read" not in caller.scopes:
+        why = "it would be told the task's data and result"
+        raise BadRequest(
+            "Leave `callback` out: it takes the scope `read`, which the key does not have.",
+            [FieldError("callback", why)],
+            403,
+        )
+
+
 def check_scope(caller: Caller | None, scope: Scope) -> None:
     """Raise BadRequest (403) where a caller lacks a scope."""
     if caller is not None and scope not in caller.scopes:

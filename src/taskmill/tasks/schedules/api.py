@@ -125,7 +125,7 @@ async def put_schedule(request: Request, *, tasks: TaskService) -> tuple[int, Sc
                 for one in found
             ],
         )
-    tasks.scheduler.tasks.check(definition, now)
+    tasks.scheduler.tasks.check(definition)
     try:
         new = await tasks.scheduler.store.put(definition, now)
     except Declared:

@@ -80,12 +80,12 @@ class Tasks:
         except BadRequest as error:
             return Made(None, "; ".join(f"{one.path}: {one.message}" for one in error.errors))
 
-    def check(self, definition: Definition, now: int) -> None:
+    def check(self, definition: Definition) -> None:
         """See that a schedule's data is what its action takes, and that its queue exists; raise BadRequest."""
         body = {"action": definition.action, "data": msgspec.Raw(definition.data.encode())}
         _, registered, _ = read_submission(msgspec.json.encode(body), self.catalog)
         submission = Submission(action=definition.action, queue=definition.queue)
-        self._placing.place(b"", submission, registered, None, now)
+        self._placing.check(submission, registered)
 
     def store(self, transaction: Transaction, new: NewTask) -> Stored:
         """Store a task; raise :class:`taskmill.tasks.intake.once.NotUnique` where its action takes no second."""

@@ -132,7 +132,7 @@ class Scheduler:
                 raise SupervisorError(f"two schedules are named `{definition.name}`: rename one")
             names.add(definition.name)
             try:
-                self.tasks.check(definition, self._latest)
+                self.tasks.check(definition)
             except BadRequest as error:
                 wrong = "; ".join(f"{one.path}: {one.message}" for one in error.errors) or error.detail
                 raise SupervisorError(f"schedule `{definition.name}` is wrong: {wrong}") from None

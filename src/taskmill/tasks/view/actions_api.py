@@ -68,7 +68,7 @@ class ActionList(msgspec.Struct):
 async def list_actions(request: Request, *, tasks: TaskService) -> ActionList:
     """``GET /actions``: by name, the one that takes any name last."""
     parse_query(request.scope["query_string"], NoQuery)
-    shown = [_shown(action) for action in tasks.catalog.actions()]
+    shown = [_shown(action) for action in tasks.catalog.offered()]
     return ActionList(shown, len(shown))
 
 
