@@ -10,9 +10,11 @@ from taskmill.tasks.rights.rights import check_callback, check_submission, is_bu
 from taskmill.tasks.rows.reader import Reader
 from taskmill.tasks.view.missing import UNKNOWN
 
+_NULL = msgspec.Raw(b"null")
+
 
 class _Body(msgspec.Struct):
-    callback: msgspec.Raw | None = None
+    callback: msgspec.Raw = _NULL
 
 
 _read = msgspec.json.Decoder(_Body).decode
@@ -41,8 +43,8 @@ def _names_callback(body: bytes) -> bool:
     if b"callback" not in body and b"\\u00" not in body:
         return False
     try:
-        return _read(body).callback is not None
-    except (msgspec.MsgspecError, RecursionError):
+        return bytes(_read(body).callback) != b"null"
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return False  # it is refused for that
 
 
