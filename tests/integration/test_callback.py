@@ -25,6 +25,10 @@ def failing(fail: bool) -> None:
     if fail:
         raise ValueError
 
+@action(inline=True)
+def last(batch: dict[str, Any]) -> int:
+    return len(batch)
+
 from taskmill import submit as submit_inside
 
 @action(inline=True)
@@ -209,6 +213,9 @@ def test_whichever_way_a_task_comes(server: Server, receiver: Receiver, url: str
     headers = {"Content-Type": "application/x-ndjson"}
     answer = server.request("POST", "/tasks/bulk", lines, headers).body
     ids += [json.loads(line)["id"] for line in answer.splitlines()]
+    batch = {"tasks": [body, {"action": "declared"}], "on_complete": {"action": "last", "callback": url}}
+    made = server.request("POST", "/batches", batch).json()
+    ids += [*made["ids"], made["on_complete"]]
     schedule = {"cron": "0 3 1 1 *", "action": "declared"}
     assert server.request("PUT", "/schedules/yearly", schedule).status == 201
     ids.append(server.request("POST", "/schedules/yearly/run").json()["id"])

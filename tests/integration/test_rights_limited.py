@@ -153,24 +153,27 @@ def test_an_observer_sees_runs_but_nothing_of_what_is_in_them(world: World) -> N
     assert task["attempts"][0]["error"]["message"] == "not shown to this key"
 
 
-def test_a_submitter_has_nothing_told_elsewhere(world: World) -> None:
-    body = {"action": "mine", "data": {"text": "x"}, "delay": 600, "callback": "https://example.com/"}
-    escaped = json.dumps(body).replace("callback", "c\\u0061llback").encode()
-    for path, asked, status in (
-        ("/tasks", body, 403),
-        ("/tasks", escaped, 403),
-        ("/tasks/bulk", {"tasks": [body]}, 400),
-    ):
-        answer = world.ask(world.submitter, "POST", path, asked)
-        assert (answer.status, b"it would be told the task's data" in answer.body) == (status, True), (
-            answer.body
-        )
-        assert world.ask(world.mine, "POST", path, asked).status == 202, "it may read, too"
-
-
 def test_a_submitter_sees_nothing_by_retrying(world: World) -> None:
     id_ = world.submit("fails", {"secret": "hush-hush"})
     eventually(lambda: world.ended(id_))
     answer = world.ask(world.submitter, "POST", f"/tasks/{id_}/retry")
     assert answer.status == 200
     assert b"hush-hush" not in answer.body
+
+
+def test_a_submitter_has_nothing_told_elsewhere(world: World) -> None:
+    body = {"action": "mine", "data": {"text": "x"}, "delay": 600, "callback": "https://example.com/"}
+    escaped = json.dumps(body).replace("callback", "c\\u0061llback").encode()
+    last = {name: body[name] for name in ("action", "data", "callback")}
+    for path, asked, status in (
+        ("/tasks", body, 403),
+        ("/tasks", escaped, 403),
+        ("/tasks/bulk", {"tasks": [body]}, 400),
+        ("/batches", {"tasks": [body]}, 400),
+        ("/batches", {"tasks": [], "on_complete": last}, 403),
+    ):
+        answer = world.ask(world.submitter, "POST", path, asked)
+        assert (answer.status, b"it would be told the task's data" in answer.body) == (status, True), (
+            answer.body
+        )
+        assert world.ask(world.admin, "POST", path, asked).status != 403, "it may read, too"

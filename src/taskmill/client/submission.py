@@ -25,8 +25,8 @@ class SubmitOptions(TypedDict, total=False):
     runs once it is released, and is cancelled where that does not come within so long. ``after`` are the ids of tasks
     that must have completed before it begins; where one of them has failed it fails, too, unless ``on_failure`` is
     "run". ``name`` is what it is called, such as among the members of a batch. ``callback`` is a URL that is told how
-    the task has ended, or a mapping of its ``url`` and of the ``events`` that it is told. A submission that is sent again
-    with its ``idempotency_key`` is the same task; without one the client makes one up for each submission.
+    the task has ended, or a mapping of its ``url`` and of the ``events`` that it is told. A submission that is sent
+    again with its ``idempotency_key`` is the same task; without one the client makes one up for each submission.
     """
 
     queue: str

@@ -31,6 +31,7 @@ from taskmill.tasks.intake.answers import idempotency_text
 from taskmill.tasks.intake.submission import Submission
 from taskmill.tasks.model import NULL, Id
 from taskmill.tasks.openapi import words
+from taskmill.tasks.rights.doors import let_callback
 from taskmill.tasks.service import TaskService
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -149,6 +150,7 @@ async def create_batch(request: Request, *, tasks: TaskService) -> tuple[int, Ba
     body = await _body(request)
     key = None if header is None else once.idempotency_key(idempotency_text(header), body)
     new = decode_body(body, NewBatch)
+    let_callback(caller_of(request), bytes(new.on_complete))
     last = None if new.on_complete == NULL else tasks.batches.last(new.on_complete, new.name)
     bulk = _bulk(request, tasks)
     wanted = read_all(bulk, new.tasks, None)

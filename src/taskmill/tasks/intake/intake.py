@@ -223,7 +223,6 @@ class Intake:
 
         ``call`` stores them, and returns what each came to: None for one that was left out.
         """
-
         return await self._store.database.write(call, lambda answers: self.came_to(tasks, answers))
 
     def came_to(self, tasks: Sequence[NewTask], answers: Sequence[once.Submitted | None]) -> None:

@@ -140,8 +140,8 @@ class NewTask(msgspec.Struct):
     ``held`` is its own ``run_at``, or 0, where it is held until ``run_at``.
 
     It waits for those in ``after``, ``anyhow`` if it runs however they end, or for its ``batch`` where it is that one's
-    last task: then ``waits`` is true. ``name`` is what it is called. ``callback`` is the task that tells of its end, and
-    is stored with it.
+    last task: then ``waits`` is true. ``name`` is what it is called. ``callback`` is the task that tells of its end,
+    and is stored with it.
     """
 
     message: TaskMessage

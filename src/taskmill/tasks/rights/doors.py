@@ -26,8 +26,7 @@ def may_submit(exchange: Exchange, intake: Intake) -> bool:
     if caller is None:
         return True
     try:
-        if "read" not in caller.scopes and _names_callback(exchange.body):
-            check_callback(caller)
+        let_callback(caller, exchange.body)
         if not caller.limited:
             return True
         new = intake.prepare(exchange.body)
@@ -36,6 +35,12 @@ def may_submit(exchange: Exchange, intake: Intake) -> bool:
         exchange.refuse(error.status, error.detail, error.errors)
         return False
     return True
+
+
+def let_callback(caller: Caller | None, body: bytes) -> None:
+    """Raise BadRequest (403) where a body names a callback, and the caller may not."""
+    if caller is not None and "read" not in caller.scopes and _names_callback(body):
+        check_callback(caller)
 
 
 def _names_callback(body: bytes) -> bool:
