@@ -42,6 +42,10 @@ async def tells(text: str) -> None:
 async def many(items: list[dict[str, str]]) -> list[Any]:
     return [item["text"] for item in items]
 
+@action(inline=True)
+def sums(text: str, batch: dict[str, Any]) -> list[Any]:
+    return [text, *(member["result"] for member in batch["results"])]
+
 @action(inline=True, unique="replace")
 def unique(text: str) -> str:
     return text
@@ -110,13 +114,19 @@ def fill(server: Server, marker: str) -> dict[str, str]:
     line = b'{"action": "same", "data": {"text": "%s"}}\n' % marker.encode()
     streamed = server.request("POST", "/tasks/bulk", line * 2, {"Content-Type": "application/x-ndjson"})
     assert streamed.status == 200, streamed.body
+    members = [{"action": "plenty", "data": data}, {"action": "same", "data": data}]
+    batch = server.request(
+        "POST", "/batches", {"tasks": members, "on_complete": {"action": "sums", "data": data}}
+    )
+    assert batch.status == 202, batch.body
+    ids["sums"] = batch.json()["on_complete"]
     schedule = {"every": 3600, "action": "same", "data": data}
     assert server.request("PUT", f"/schedules/{marker[::-1]}", schedule).status in (200, 201)
     assert server.request("POST", f"/schedules/{marker[::-1]}/run").status in (200, 202)
     ids.update(_outside(server, marker))
-    for action in ("same", "plenty", "tells", "many"):
+    for action in ("same", "plenty", "tells", "many", "sums"):
         ended = server.ended(ids[action])
-        assert (ended["status"], ended["data"], ended["error"]) == ("completed", data, None)
+        assert (ended["status"], ended["data"]["text"], ended["error"]) == ("completed", marker, None)
     until(server, ids["breaks"], "failed")
     return ids
 
@@ -143,13 +153,14 @@ def check_shown(server: Server, ids: dict[str, str], marker: str) -> None:
     assert {task["data"]["text"] for task in shown.values()} == {marker}
     assert shown["same"]["result"] == {"output": marker}
     assert shown["plenty"]["result"] == shown["outside_complete"]["result"] == {"text": marker}
+    assert shown["sums"]["result"] == {"output": [marker, {"text": marker}, {"output": marker}]}
     assert shown["breaks"]["error"]["message"] == shown["outside_fail"]["error"]["message"] == marker
     assert [attempt["error"]["message"] for attempt in shown["breaks"]["attempts"]] == [marker] * 2
     assert shown["tells"]["progress"]["message"] == marker
     assert marker in server.get(f"/tasks/{ids['tells']}/log").body.decode()
     assert server.get(f"/schedules/{marker[::-1]}").json()["data"] == {"text": marker}
     listed = {task["id"]: task["data"] for task in server.get("/tasks?limit=1000").json()["tasks"]}
-    assert [listed[id_] for id_ in ids.values()] == [{"text": marker}] * len(ids)
+    assert {listed[id_]["text"] for id_ in ids.values()} == {marker}
 
 
 def kept(place: Path | str, marker: str) -> set[str]:

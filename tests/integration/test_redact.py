@@ -20,6 +20,10 @@ def pays(card: dict[str, str], out: str) -> dict[str, str]:
         file.write(card["number"])
     return {"token": "t-" + card["number"], "paid": "yes"}
 
+@action(inline=True)
+def sums(batch: dict[str, Any]) -> list[str]:
+    return [member["result"]["token"][-4:] for member in batch["results"]]
+
 @action(max_attempts=2, backoff=0)
 def breaks(card: dict[str, str]) -> None:
     raise ValueError("the bank refuses " + card["number"])
@@ -117,3 +121,13 @@ def test_schedules_are_shown_without(server: Server) -> None:
     until(server, id_, "completed")
     secret = server.get(f"/tasks/{id_}/capsule?secrets=true").json()["task"]
     assert secret["data"] == {"card": CARD}
+
+
+def test_what_tasks_of_a_batch_came_to_is_shown_without(server: Server, tmp_path: Path) -> None:
+    members = [{"action": "pays", "data": {"card": CARD, "out": str(tmp_path / "out")}}] * 2
+    answer = server.request("POST", "/batches", {"tasks": members, "on_complete": {"action": "sums"}})
+    last = until(server, answer.json()["on_complete"], "completed")
+    assert last["result"] == {"output": [NUMBER[-4:]] * 2}
+    results = get(server, f"/batches/{answer.json()['id']}/results")["results"]
+    for shown in (results, get(server, f"/tasks/{last['id']}")["data"]["batch"]["results"]):
+        assert [one["result"] for one in shown] == [{"token": "[redacted]", "paid": "yes"}] * 2

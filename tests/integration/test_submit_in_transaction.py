@@ -19,6 +19,7 @@ from taskmill import action
 from taskmill.client import sql
 from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.rows.schema import MIGRATIONS
+from taskmill.tasks.sealing.keys import Keyring, new_key
 
 
 @pytest.fixture(scope="module")
@@ -215,3 +216,14 @@ def test_what_cannot_be_is_refused_and_says_why(url: str) -> None:
                 sql.submit(connection, "a")
 
     asyncio.run(asynchronous())
+
+
+def test_data_is_encrypted_where_the_keys_are_given(url: str) -> None:
+    keys = new_key("k")
+    with psycopg.connect(url) as connection:
+        connection.execute(ORDER)
+        sealed = sql.submit(connection, *SUBMITTED, encrypt=keys)
+        connection.execute(ORDER)
+        plain = sql.submit(connection, *SUBMITTED)
+    stored = {id_: row[2] for id_, row in found(url).items()}
+    assert (stored[sealed][:6], Keyring.of(keys).open(stored[sealed])) == ("tm1:k:", stored[plain])

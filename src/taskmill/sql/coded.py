@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-Row = tuple[Any, ...]
-
 
 class Coded(str):
     """SQL, with what makes rows of its parameters as they are stored of rows as they are used."""
 
-    code: Callable[[Sequence[Row]], list[Row]]
+    code: Callable[[Sequence[Any]], list[Any]]
 
 
-def stored(sql: str, rows: Sequence[Row]) -> Sequence[Row]:
+def stored(sql: str, rows: Sequence[Any]) -> Sequence[Any]:
     """Return the rows of a statement's parameters as they are stored."""
     return sql.code(rows) if isinstance(sql, Coded) else rows

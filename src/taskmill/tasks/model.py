@@ -159,9 +159,9 @@ def _fields(row: Sequence[Any]) -> dict[str, Any]:
     return {
         "id": to_text(id_),
         "action": action,
-        "data": _shown(data),
+        "data": as_json(data),
         "status": Status(status).word,
-        "result": NULL if result is None else _shown(result),
+        "result": NULL if result is None else as_json(result),
         "error": None if error is None else _shown_error.decode(error),
         "queue": queue,
         "priority": priority or 0,
@@ -183,7 +183,7 @@ def _fields(row: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def _shown(text: str) -> msgspec.Raw:
+def as_json(text: str) -> msgspec.Raw:
     """Return stored JSON as it is; what a damaged row holds instead as a string, so that lists stay whole."""
     try:
         return _raw.decode(text)

@@ -22,7 +22,7 @@ from taskmill.tasks.notes import statements as notes
 from taskmill.tasks.rows import statements, steps
 from taskmill.tasks.schedules import statements as schedules
 from taskmill.tasks.sealing.column import SealedText
-from taskmill.tasks.sealing.database import sealed
+from taskmill.tasks.sealing.database import PASSED, sealed
 from taskmill.tasks.sealing.guard import check, refuse_index
 from taskmill.tasks.sealing.keys import SIZE, KeyMissing, Keyring, WrongKeys, derived, key_of, new_key
 from taskmill.tasks.stepping import statements as stepping
@@ -182,3 +182,15 @@ def test_each_statement_encrypts_what_it_writes(name: str, statement: Insert | U
     text = sealed(database, Keyring.of(OLD)).compile(statement)
     assert text == database.compile(statement)
     assert hasattr(text, "code") == bool(marked)
+
+
+def test_no_door_of_a_database_is_forgotten() -> None:
+    unused = {"Config", "run", "reader", "start", "stop"}  # of a task queue, on its database
+    names = {name for name in [*vars(Database), *Database.__annotations__] if not name.startswith("_")}
+    assert names - PASSED - unused == {
+        "bind", "change", "change_all", "compile", "iterate", "read", "serialize", "write", "writer",
+    }  # fmt: skip
+    made = sealed(entry(SqliteDatabase, SqliteConfig(name="db", kind="", file=":memory:")), Keyring.of(OLD))
+    assert all(name in vars(type(made)) for name in names - PASSED - unused - {"writer"})
+    with pytest.raises(AttributeError, match="run of a database that encrypts"):
+        _ = made.run

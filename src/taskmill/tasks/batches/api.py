@@ -246,6 +246,9 @@ async def get_batch_results(request: Request, *, tasks: TaskService) -> MemberLi
     query = parse_query(request.scope["query_string"], PageQuery)
     id_ = (await _batch(request, tasks))[0]
     found, following = await tasks.batches.results(id_, cursor_of(query.cursor), query.limit)
+    if (redaction := tasks.reader.redaction) is not None:
+        for one in found:
+            one.result = redaction.result(one.result)
     return MemberList(found, len(found), None if following is None else to_text(following))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -16,6 +17,9 @@ from taskmill.tasks.ids import to_text
 from taskmill.tasks.intake.placing import Placing
 from taskmill.tasks.message import Dispatchable
 from taskmill.tasks.rows import statements as rows
+from taskmill.tasks.sealing.keys import KeyMissing, refuse_sealed
+
+logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 100  # batches in one read
 MEMBERS: Final = 10_000  # whose results the last task gets, at most,
@@ -72,7 +76,11 @@ class Ending:
         elif await self._read(statements.LEFT, id_=batch.id, limit_=1):
             return False
         counts = counts_of(await self._read(statements.COUNTS, id_=batch.id), batch.total)
-        data = None if batch.on_complete is None else await self._data(batch, batch.on_complete, counts)
+        try:
+            data = None if batch.on_complete is None else await self._data(batch, batch.on_complete, counts)
+        except KeyMissing as error:
+            logger.warning("batch %s waits to be ended: %s", to_text(batch.id), error)
+            return False
         now = self._clock()
         end = {"id_": batch.id, "ended_at_": now, "counts_": msgspec.json.encode(counts).decode()}
 
@@ -91,6 +99,7 @@ class Ending:
             return None
         ended = counts.completed, counts.failed, counts.cancelled
         results = await self._results(batch)
+        refuse_sealed(found[0][0])
         return told(found[0][0], Summary(to_text(batch.id), batch.name, batch.total, *ended, results))
 
     async def _results(self, batch: Row) -> list[Member] | None:
@@ -113,6 +122,8 @@ class Ending:
             return found
 
         found = await self._database.read(call)
+        for row in found or ():
+            refuse_sealed(row[3])
         return None if found is None else members_of(found)
 
     async def _sweep(self) -> None:

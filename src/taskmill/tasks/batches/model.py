@@ -10,7 +10,7 @@ import msgspec
 from taskmill.http import means
 from taskmill.tasks.ids import to_text
 from taskmill.tasks.lifecycle import Status
-from taskmill.tasks.model import NULL, Id, Result, ShownError, StatusWord, Time, moment, timestamp
+from taskmill.tasks.model import NULL, Id, Result, ShownError, StatusWord, Time, as_json, moment, timestamp
 
 _decode_error = msgspec.json.Decoder(ShownError).decode
 
@@ -155,7 +155,7 @@ def members_of(rows: Sequence[Any]) -> list[Member]:
             to_text(id_),
             name,
             Status(status).word,
-            NULL if result is None else msgspec.Raw(result.encode()),
+            NULL if result is None else as_json(result),
             _error(error),
         )
         for id_, name, status, result, error in rows

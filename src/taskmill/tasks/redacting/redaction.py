@@ -33,16 +33,22 @@ class Redaction:
         split = [tuple(path.split(".")) for path in paths]
         self._data = [path[1:] for path in split if path[0] == "data"]
         self._result = [path[1:] for path in split if path[0] == "result"]
+        # What a batch's last task is told of the others.
+        self._data += [("batch", "results", "result", *path) for path in self._result]
         self._anywhere = [path[1:] for path in split if path[0] == "*"]
 
     def task(self, task: Task) -> None:
         """Hide what a task has as data and result."""
         task.data = self.data(task.data)
-        task.result = self._hidden(task.result, self._result)
+        task.result = self.result(task.result)
 
     def data(self, data: msgspec.Raw) -> msgspec.Raw:
         """Return data without the fields."""
         return self._hidden(data, self._data)
+
+    def result(self, result: msgspec.Raw) -> msgspec.Raw:
+        """Return a result without the fields."""
+        return self._hidden(result, self._result)
 
     def failure(self, data: str, failure: Failure) -> Failure:
         """Return an attempt's failure without the values that the fields have in its task's data."""

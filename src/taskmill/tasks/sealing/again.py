@@ -21,7 +21,7 @@ from taskmill.tasks.sealing.guard import USED
 from taskmill.tasks.sealing.keys import PREFIX, Keyring, key_of
 
 TABLES: Final = (task, attempt, note, step, schedule, letter)
-AT_ONCE: Final = 200  # rows in one transaction
+AT_ONCE: Final = 50  # rows in one transaction
 
 # Parameter: id.
 _DROP: Delete = delete(seal_key).where(seal_key.c.id == bindparam("id_"))

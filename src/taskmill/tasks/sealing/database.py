@@ -13,13 +13,21 @@ from typing import Any, Final, TypeVar, cast
 from sqlalchemy import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from taskmill.sql import Database, Lane, Transaction
+from taskmill.sql import Database, Lane, Transaction, coded
 from taskmill.sql.coded import Coded
 from taskmill.tasks.sealing.column import SealedText, Unopened
 from taskmill.tasks.sealing.keys import KeyMissing, Keyring, key_of
 
 T = TypeVar("T")
 Row = Sequence[Any]
+
+# What of a database neither writes nor reads what is encrypted.
+PASSED: Final = frozenset(
+    {
+        "checkpoint", "clock_offset", "core", "dialect", "explain", "give_back", "id", "kind", "killed", "measure",
+        "place", "probe", "readers_field", "session", "shared", "signals",
+    }
+)  # fmt: skip
 
 _DISPATCHED: Final = {0: "id", 1: "action", 3: "attempt", 4: "max_attempts", 5: "queue"}
 _ACTION, _DATA = 1, 2  # places in what a dispatcher reads of a task
@@ -126,6 +134,10 @@ class _Sealed:
         ] = {}
 
     def __getattr__(self, name: str) -> Any:
+        if name not in PASSED:
+            raise AttributeError(
+                f"{name} of a database that encrypts: see that nothing is written by it as it is"
+            )
         return getattr(self.plain, name)
 
     def compile(self, statement: ClauseElement) -> str:
@@ -140,6 +152,9 @@ class _Sealed:
 
     def change(self, connection: Any, sql: str, arguments: Sequence[Any]) -> int:
         return self.plain.change(_plain(connection), sql, arguments)
+
+    def change_all(self, connection: Any, sql: str, rows: Sequence[Row]) -> None:
+        self.plain.change_all(_plain(connection), sql, coded.stored(sql, rows))
 
     def serialize(self, connection: Any, name: str) -> None:
         self.plain.serialize(_plain(connection), name)

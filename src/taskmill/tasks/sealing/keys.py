@@ -152,6 +152,12 @@ def key_of(text: str) -> str | None:
     return None if found is None else found[1]
 
 
+def refuse_sealed(text: str | None) -> None:
+    """Raise KeyMissing where a text is encrypted still, since its key is not here: nothing may be made of it."""
+    if text is not None and text.startswith(PREFIX):
+        raise KeyMissing(f"the key `{key_of(text)}` is missing: add it to `encrypt.keys` of the task.service")
+
+
 def new_key(id_: str) -> str:
     """Make a key as it is declared. Raises WrongKeys where the id is none."""
     if not _ID.fullmatch(id_):
