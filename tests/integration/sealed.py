@@ -13,6 +13,7 @@ import psycopg
 import pymysql
 from apps import application
 from external import Worker
+from streams import Stream
 from submitting import post, submit, until
 from support import Server, eventually
 
@@ -158,6 +159,10 @@ def check_shown(server: Server, ids: dict[str, str], marker: str) -> None:
     assert [attempt["error"]["message"] for attempt in shown["breaks"]["attempts"]] == [marker] * 2
     assert shown["tells"]["progress"]["message"] == marker
     assert marker in server.get(f"/tasks/{ids['tells']}/log").body.decode()
+    with Stream(server.url, f"/tasks/{ids['tells']}/events") as stream:
+        assert [event.data["message"] for event in stream.rest() if event.name != "status"] == [marker] * 2
+    with Stream(server.url, f"/tasks/{ids['breaks']}/events") as stream:
+        assert stream.rest()[-1].data["error"]["message"] == marker
     assert server.get(f"/schedules/{marker[::-1]}").json()["data"] == {"text": marker}
     listed = {task["id"]: task["data"] for task in server.get("/tasks?limit=1000").json()["tasks"]}
     assert {listed[id_]["text"] for id_ in ids.values()} == {marker}
