@@ -138,6 +138,7 @@ def test_what_cannot_be_watched_is_told(server: Server) -> None:
         next(nobody.stream(UNKNOWN))
 
 
+@pytest.mark.long
 def test_a_stream_outlives_its_server(tmp_path: Path, app: Path) -> None:
     gate = tmp_path / "gate"
     with serving(tmp_path, str(app)) as server:
@@ -197,7 +198,14 @@ def test_the_command_writes_plain_lines_and_json(server: Server) -> None:
     done = taskmill(server, "watch", UNKNOWN)
     assert (done.returncode, done.stderr) == (1, "taskmill: No task has this id.\n")
     done = taskmill(server, "watch", says, "--action", "says")
-    assert (done.returncode, done.stderr) == (2, "watch: give ids, or filters\n")
+    assert (done.returncode, done.stderr) == (2, "watch: give ids, or a batch, or filters\n")
+    with Client(server.url) as client:
+        tasks = [{"action": "says", "data": {"lines": 1}}, {"action": "fails"}]
+        batch = client.request("POST", "batches", body={"tasks": tasks}).json()["id"]
+    done = taskmill(server, "watch", "--batch", batch)
+    assert done.returncode == 1, "one has failed"
+    assert done.stdout.splitlines()[-1] == f"{batch}  2 of 2  the batch"
+    assert taskmill(server, "watch", "--batch", UNKNOWN).stderr.startswith("taskmill: No batch has this id.")
     done = taskmill(server, "watch", "--url", "http://127.0.0.1:1")
     assert done.returncode == 1
     assert "no server answers" in done.stderr

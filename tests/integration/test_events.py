@@ -172,6 +172,7 @@ def test_no_task_no_stream(server: Server) -> None:
         assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
     assert server.get(f"/tasks/{UNKNOWN}/events?x=1").status == 400
     assert server.get("/events?color=red").status == 400
+    assert server.get("/events?batch=x").json()["errors"][0]["path"] == "batch"
     assert server.get("/events?status=lost").json()["errors"][0]["path"] == "status"
     assert server.request("POST", "/events").status == 405
     assert server.get(f"/tasks/%30{UNKNOWN[1:]}/events").status == 503, "the long way has no streams"
@@ -191,6 +192,13 @@ def test_all_tasks_are_told_and_filters_choose(server: Server, tmp_path: Path) -
         Stream(server.url, "/events?tag=blue") as blue,
         Stream(server.url, "/events?queue=images") as images,
     ):
+        made = server.request("POST", "/batches", {"tasks": [{"action": "quick", "delay": 2}] * 2}).json()
+        with Stream(server.url, f"/events?batch={made['id'].upper()}") as members:
+            submit(server, "quick")
+            ended = set()
+            while len(ended) < 2:
+                ended.add(members.until("status", status="completed")[-1].data["id"])
+            assert ended == set(made["ids"])
         id_ = submit(server, "quick", tags=["blue", "x"])
         events = everything.until("status", id=id_, status="completed")
         assert {one.data["id"] for one in blue.until("status", status="completed")} == {id_}
@@ -304,6 +312,7 @@ def test_who_does_not_read_is_cut_off(server: Server) -> None:
         reader.until("status", id=quick, status="completed")
 
 
+@pytest.mark.long  # up to a quarter of a minute
 def test_a_heartbeat_shows_that_it_is_alive(server: Server) -> None:
     id_ = submit(server, "quick", delay=600)
     with Stream(server.url, f"/tasks/{id_}/events", timeout=40) as stream:
@@ -311,6 +320,7 @@ def test_a_heartbeat_shows_that_it_is_alive(server: Server) -> None:
         assert stream.wire.until(b":\n\n").endswith(b":\n\n")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 def test_a_stream_goes_on_after_a_restart(tmp_path: Path, app: Path, how: str) -> None:
     gate = tmp_path / "gate"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,10 +16,12 @@ from taskmill.cli import options, show
 from taskmill.cli.root import TASKS, app, failed, wrong
 
 if TYPE_CHECKING:
+    from taskmill.cli.client import Api
     from taskmill.client.blocking import Client
     from taskmill.client.events import Event
 
 MOST = 100  # tasks that are watched by their ids: each has a connection
+LOOK = 0.5  # seconds between two looks at a batch
 INTERRUPTED = 130  # the exit code after Ctrl-C
 
 Tell = Callable[["Event"], None]
@@ -33,14 +36,15 @@ def watch(
         str, typer.Option("--queue", help="The queue's name.", rich_help_panel="Filters")
     ] = "",
     tag: options.Tag = "",
+    batch: Annotated[str, typer.Option(metavar="ID", help="A batch, until it has ended.")] = "",
     url: options.Url = options.SERVER,
     token: options.Token = "",
     as_json: options.Json = False,
 ) -> None:
     """Show what happens to tasks: to those with the ids, until all have ended, or to all that pass the filters.
 
-    On a terminal each task that says how far it has come has a bar. With ids the exit code is 1 if one has not been
-    completed. With `--json` each event is a line.
+    On a terminal each task that says how far it has come has a bar, and so has a batch. With ids, or a batch, the exit
+    code is 1 if a task has not been completed. With `--json` each event is a line.
 
     Example: `taskmill watch --queue mail`
     """
@@ -49,55 +53,85 @@ def watch(
     from taskmill.client.errors import ClientError  # noqa: PLC0415
 
     filters = options.given(status=status, action=action, queue=queue_name, tag=tag)
-    if ids and filters:
-        wrong("watch: give ids, or filters")
+    if bool(ids) + bool(filters) + bool(batch) > 1:
+        wrong("watch: give ids, or a batch, or filters")
     if len(ids) > MOST:
         wrong(f"watch: {MOST} ids at most; without ids all tasks are watched")
-    Api(url, token).get("healthz")  # where nobody answers it is said at once, and not tried for a while
+    api = Api(url, token)
+    api.get("healthz")  # where nobody answers it is said at once, and not tried for a while
     try:
         with Client(url, token=token) as client, _teller(as_json) as tell:
-            ended = _watch(client, ids, filters, tell)
+            all_went_well = (
+                _watch_batch(client, api, batch, tell) if batch else _watch(client, ids, filters, tell)
+            )
     except ClientError as error:
         failed(str(error))
     except ValueError as error:  # of an address or a header
         wrong(str(error))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    if any(word != "completed" for word in ended.values()):
+    if not all_went_well:
         sys.exit(1)
 
 
-def _watch(client: Client, ids: Sequence[str], filters: dict[str, Any], tell: Tell) -> dict[str, str]:
-    """Tell of events until all tasks have ended; return how those did that are named."""
+def _watch(client: Client, ids: Sequence[str], filters: dict[str, Any], tell: Tell) -> bool:
+    """Tell of events until all tasks have ended that are named; return whether all those were completed."""
     ended: dict[str, str] = {}
     for event in client.stream(**filters) if not ids else _together(client, ids):
         tell(event)
         if ids and (word := getattr(event, "status", None)) is not None and getattr(event, "ended", False):
             ended[event.id] = word  # type: ignore[union-attr]
-    return ended
+    return all(word == "completed" for word in ended.values())
+
+
+def _watch_batch(client: Client, api: Api, id_: str, tell: Tell) -> bool:
+    """Tell of a batch's members, and how many have ended, until all have; return whether all were completed."""
+    from taskmill.client.events import ProgressEvent  # noqa: PLC0415
+
+    came: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()
+    batch = api.get("batches", id_).value
+    if batch["status"] != "ended":
+        threading.Thread(target=_follow, args=[client.stream(batch=id_), came], daemon=True).start()
+    done = -1
+    while True:
+        look = time.monotonic() + LOOK
+        while (left := look - time.monotonic()) > 0:
+            with suppress(queue.Empty):
+                one = came.get(timeout=left)
+                if isinstance(one, Exception):
+                    raise one
+                if one is not None:
+                    tell(one)
+        if batch["progress"]["done"] != done:
+            done, total = batch["progress"]["done"], batch["progress"]["total"]
+            tell(ProgressEvent(id=id_, done=done, total=total, message=batch["name"] or "the batch"))
+        if batch["status"] == "ended":
+            return bool(batch["counts"]["completed"] == total)
+        batch = api.get("batches", id_).value
 
 
 def _together(client: Client, ids: Sequence[str]) -> Iterator[Event]:
     """Give the events of several tasks as they come, each by a thread of its own."""
     came: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()
-
-    def follow(id_: str) -> None:
-        try:
-            for event in client.stream(id_):
-                came.put(event)
-        except Exception as error:  # it is raised again below
-            came.put(error)
-        else:
-            came.put(None)
-
     left = list(dict.fromkeys(ids))
     for id_ in left:
-        threading.Thread(target=follow, args=[id_], daemon=True).start()
+        threading.Thread(target=_follow, args=[client.stream(id_), came], daemon=True).start()
     for _ in left:
         while (one := came.get()) is not None:
             if isinstance(one, Exception):
                 raise one
             yield one
+
+
+def _follow(events: Iterator[Event], came: queue.SimpleQueue[Event | Exception | None]) -> None:
+    """Pass events on, and None at the end, or what went wrong."""
+    try:
+        for event in events:
+            came.put(event)
+    except Exception as error:  # it is raised again where they are taken
+        came.put(error)
+    else:
+        came.put(None)
 
 
 @contextmanager

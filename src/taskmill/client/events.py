@@ -32,6 +32,8 @@ class StatusEvent(msgspec.Struct, kw_only=True):
     expires_at: str | None
     started_at: str | None
     finished_at: str | None
+    batch: str | None = None
+    name: str | None = None
 
     @property
     def ended(self) -> bool:

@@ -27,6 +27,7 @@ class EventFilters(TypedDict, total=False):
     action: str
     queue: str
     tag: str
+    batch: str
 
 
 class _Streamed(Reader):

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import msgspec
 
-from taskmill.http import Answer, BadRequest, Exchange, Operation, means, parse_query, streaming
+from taskmill.http import Answer, BadRequest, Exchange, FieldError, Operation, means, parse_query, streaming
 from taskmill.tasks.events.event import Place, place_in
-from taskmill.tasks.ids import from_text
+from taskmill.tasks.events.watcher import Wanted
+from taskmill.tasks.ids import from_text, to_text
 from taskmill.tasks.openapi import words
 from taskmill.tasks.rights.rights import narrow
 from taskmill.tasks.service import TaskService
-from taskmill.tasks.view.filters import Filters, select
+from taskmill.tasks.view.filters import MEND, Filters, select
 from taskmill.tasks.view.missing import UNKNOWN
 
 LAST = {"Last-Event-ID": Annotated[str, means("The `id` of the last event that was seen: go on after it.")]}
@@ -30,6 +31,7 @@ class EventFilters(msgspec.Struct, kw_only=True):
     action: Annotated[str | None, means("Exactly so.")] = None
     queue: Annotated[str | None, means("Exactly so.")] = None
     tag: Annotated[str | None, means("One of its tags.")] = None
+    batch: Annotated[str | None, means("The id of the batch that it is a member of.")] = None
 
 
 @Operation(
@@ -67,8 +69,15 @@ def watch_tasks(exchange: Exchange, *, tasks: TaskService) -> None:
         query = parse_query(exchange.query, EventFilters)
         filters = Filters(status=query.status, action=query.action, queue=query.queue, tag=query.tag)
         narrow(exchange.caller, filters)
-        selection = select(filters)
+        wanted = Wanted(select(filters), None if query.batch is None else _batch(query.batch))
     except BadRequest as error:
         exchange.refuse(error.status, error.detail, error.errors)
         return
-    tasks.streams.watch_all(exchange, selection, exchange.header(b"last-event-id"))
+    tasks.streams.watch_all(exchange, wanted, exchange.header(b"last-event-id"))
+
+
+def _batch(text: str) -> str:
+    key = from_text(text)
+    if key is None:
+        raise BadRequest(MEND, [FieldError("batch", "not an id")])
+    return to_text(key)

@@ -20,8 +20,7 @@ from taskmill.tasks.events.event import Place, Seen
 from taskmill.tasks.events.feed import Feed
 from taskmill.tasks.events.history import History, Past
 from taskmill.tasks.events.journal import Journal
-from taskmill.tasks.events.watcher import AllWatcher, TaskWatcher, Texts, Watcher, reset
-from taskmill.tasks.view.filters import Selection
+from taskmill.tasks.events.watcher import AllWatcher, TaskWatcher, Texts, Wanted, Watcher, reset
 from taskmill.tasks.view.missing import missing
 
 logger = logging.getLogger(__name__)
@@ -79,9 +78,9 @@ class Streams:
             self._dirty[key] = None
             self._begin()
 
-    def watch_all(self, exchange: Exchange, selection: Selection, last: bytes | None) -> None:
-        """Stream the events of all tasks that pass filters, from the event on whose id is ``last``, or from now on."""
-        watcher = AllWatcher(exchange, selection)
+    def watch_all(self, exchange: Exchange, wanted: Wanted, last: bytes | None) -> None:
+        """Stream the events of all tasks that are wanted, from the event on whose id is ``last``, or from now on."""
+        watcher = AllWatcher(exchange, wanted)
         if not self._hold(exchange, watcher) or not watcher.begin():
             return
         history = self._history = self._history or History()
@@ -245,7 +244,7 @@ class Streams:
         texts: dict[object, bytes] = {}
         gone = []
         for watcher in self._all:
-            same = watcher.selection, watcher.caller
+            same = watcher.wanted, watcher.caller
             text = texts.get(same)
             if watcher.joined >= past[0].number:  # he has come meanwhile
                 text = watcher.text_of([one for one in past if one.number > watcher.joined], history)

@@ -114,24 +114,32 @@ class TaskWatcher(Watcher):
         return self.begin()
 
 
+class Wanted(NamedTuple):
+    """Which tasks are watched: those that pass filters, and are members of a batch where one is named."""
+
+    selection: Selection
+    batch: str | None = None
+
+
 class AllWatcher(Watcher):
-    """One who watches all tasks that pass filters."""
+    """One who watches all tasks that are wanted."""
 
-    __slots__ = ("joined", "selection")
+    __slots__ = ("joined", "wanted")
 
-    def __init__(self, exchange: Exchange, selection: Selection) -> None:
+    def __init__(self, exchange: Exchange, wanted: Wanted) -> None:
         super().__init__(exchange)
-        self.selection = selection
+        self.wanted = wanted
         self.joined = 0  # the last event before those that are told to all
 
     def wants(self, task: Task) -> bool:
-        """Whether a task passes the filters, and is his business."""
-        wanted = self.selection
+        """Whether a task is wanted, and is his business."""
+        wanted, batch = self.wanted
         return (
             (not wanted.statuses or STATUS_WORDS[task.status] in wanted.statuses)
             and (wanted.action is None or task.action == wanted.action)
             and (wanted.queue is None or task.queue == wanted.queue)
             and (wanted.tag is None or wanted.tag in task.tags)
+            and (batch is None or task.batch == batch)
             and is_business(self.caller, task)
         )
 
