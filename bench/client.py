@@ -27,6 +27,11 @@ class Client:
         head += b"Content-Length: %d\r\n\r\n"
         return self._exchange(head % len(body) + body)
 
+    def post(self, path: str, body: object) -> tuple[int, Any]:
+        data = json.dumps(body).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(data)}"
+        return self._exchange(f"{head}\r\n\r\n".encode() + data)
+
     def _exchange(self, request: bytes) -> tuple[int, Any]:
         self._socket.sendall(request)
         answer = b""

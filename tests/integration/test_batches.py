@@ -167,19 +167,19 @@ def test_a_batch_is_cancelled_with_its_last_task(server: Server, gate: Path) -> 
 
 
 def test_long_results_are_to_be_fetched_a_page_at_a_time(server: Server) -> None:
-    made = make(server, [{"action": "long", "data": {"n": 200_000}}] * 6, on_complete=LAST)
+    made = make(server, [{"action": "long", "data": {"n": 1_500_000}}] * 3, on_complete=LAST)
     assert until(server, made["on_complete"], "completed")["result"]["results"] is None
     found: list[Any] = []
     cursor = ""
     while cursor is not None:
         page = server.get(
-            f"/batches/{made['id']}/results?limit=4" + (f"&cursor={cursor}" if cursor else "")
+            f"/batches/{made['id']}/results?limit=2" + (f"&cursor={cursor}" if cursor else "")
         ).json()
         assert page["count"] == len(page["results"])
         found += page["results"]
         cursor = page["next"]
     assert [one["id"] for one in found] == made["ids"]
-    assert {len(one["result"]["output"]) for one in found} == {200_000}
+    assert {len(one["result"]["output"]) for one in found} == {1_500_000}
 
 
 def test_the_list_goes_from_the_newest_a_page_at_a_time(server: Server) -> None:

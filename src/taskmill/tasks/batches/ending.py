@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 100  # batches in one read
 MEMBERS: Final = 10_000  # whose results the last task gets, at most,
-LONGEST: Final = 2**20  # and so many bytes of them
+LONGEST: Final = 2**22  # and so many bytes of them
 CANCELLED: Final = 100  # members in one transaction: some milliseconds of the writer's time
 KEPT: Final = 86_400_000  # milliseconds that a batch without members is kept after its end
 SWEEP: Final = 3600.0  # seconds between two looks for those that are kept no longer
