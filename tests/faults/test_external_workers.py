@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from apps import application
 from external import ACTIONS, Worker, declare
+from streams import Stream
 from support import Server, eventually, serving
 
 SCRIPT = Path(__file__).with_name("outside_worker.py")
@@ -34,15 +35,19 @@ class Outside:
         self._in.write("\n")
         self._in.flush()
 
-    def status(self) -> int:
+    def answer(self) -> Any:
         """What it was answered."""
-        return int(self._out.readline())
+        return json.loads(self._out.readline())
+
+    def status(self) -> int:
+        """The status of what it was answered."""
+        return int(self.answer())
 
 
 @contextmanager
-def outside(server: Server, name: str, lease: float) -> Iterator[Outside]:
+def outside(server: Server, name: str, lease: float, *limit: str) -> Iterator[Outside]:
     process = subprocess.Popen(
-        [sys.executable, str(SCRIPT), server.url, name, str(lease)],
+        [sys.executable, str(SCRIPT), server.url, name, str(lease), *limit],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -74,6 +79,48 @@ def test_f13_a_worker_frozen_beyond_its_lease_is_refused(tmp_path: Path, app: Pa
             assert frozen.status() == 409
         assert server.get(f"/tasks/{id_}").json() == first_read
         assert (first_read["status"], first_read["result"]) == ("completed", {"output": "other"})
+
+
+def test_F13_a_batch_of_a_frozen_worker_is_refused_as_a_whole_and_nobody_is_told(
+    tmp_path: Path, app: Path
+) -> None:
+    """Late progress, log lines and results change nothing, and no stream tells of them."""
+    with (
+        serving(tmp_path, str(app)) as server,
+        Stream(server.url, "/events?queue=images", timeout=60) as stream,
+    ):
+        lines = b"".join(b'{"action": "resize", "data": {"url": "%d"}}\n' % number for number in range(20))
+        answer = server.request("POST", "/tasks/bulk", lines, {"Content-Type": "application/x-ndjson"})
+        ids = {json.loads(line)["id"] for line in answer.body.splitlines()}
+        with outside(server, "frozen", 1.0, "20") as frozen:
+            held = {task["id"] for task in frozen.task}
+            assert held <= ids
+            frozen.process.send_signal(signal.SIGSTOP)
+            for id_ in held:  # they wait for their second attempt, once the lease has run out
+                eventually(lambda id_=id_: server.get(f"/tasks/{id_}").json()["attempts"], 30)  # type: ignore[misc]
+            with outside(server, "other", 60.0, "20") as other:
+                other.go_on()
+                beaten, completed = other.answer()
+                done = completed["count"]
+                assert (beaten["count"], completed["refused"]) == (done, [])
+                while done < len(ids):  # those whose backoff was not over yet
+                    with outside(server, "other", 60.0, "20") as again:
+                        again.go_on()
+                        done += again.answer()[1]["count"]
+            first_read = {id_: server.get(f"/tasks/{id_}").json() for id_ in ids}
+            logs = {id_: server.get(f"/tasks/{id_}/log").json() for id_ in ids}
+            frozen.process.send_signal(signal.SIGCONT)
+            frozen.go_on()
+            for late in frozen.answer():
+                assert (late["count"], set(late["refused"])) == (0, held)
+        assert {id_: server.get(f"/tasks/{id_}").json() for id_ in ids} == first_read
+        assert {id_: server.get(f"/tasks/{id_}/log").json() for id_ in ids} == logs
+        assert {task["result"]["output"] for task in first_read.values()} == {"other"}
+        cancelled = server.request("POST", "/tasks", {"action": "resize", "data": {"url": "x"}, "delay": 600})
+        events = stream.until("status", 60, id=cancelled.json()["id"])
+    ended = [event.data["id"] for event in events if event.data.get("status") == "completed"]
+    assert sorted(ended) == sorted(ids), "each has ended once"
+    assert {event.data["message"] for event in events if event.name != "status"} == {"other"}
 
 
 def test_the_task_of_a_killed_worker_is_given_to_another(tmp_path: Path, app: Path) -> None:
