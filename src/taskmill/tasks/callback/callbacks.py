@@ -86,7 +86,10 @@ class Callbacks:
         for status, run_at, data in transaction.fetch(statements.LAST, **values):
             if status == Status.SCHEDULED and run_at is None:
                 break  # it has not heard of the last end yet
-            last = msgspec.json.decode(data, type=CallbackData)
+            try:
+                last = msgspec.json.decode(data, type=CallbackData)
+            except msgspec.MsgspecError:  # it is encrypted with a key that is missing, or damaged
+                break
             return [self._make(key, Callback(last.url, last.events), now)]
         return []
 
