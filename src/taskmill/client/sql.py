@@ -186,6 +186,7 @@ class _Task(NamedTuple):
             "after_": None,
             "batch_": None,
             "name_": None,
+            "trace_": None,
         }
 
 

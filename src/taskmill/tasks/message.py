@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from taskmill.tasks.actions.outgoing import Outgoing
     from taskmill.tasks.stepping.book import Book
 
-# id, action, data, attempt, max_attempts, queue, rank, priority, expires_at, timeout, key, limit_key
+# id, action, data, attempt, max_attempts, queue, rank, priority, expires_at, timeout, key, limit_key, trace
 Dispatchable = tuple[
-    bytes, str, str, int, int, str, int | None, int | None, int | None, int | None, str | None, str | None
-]
+    bytes, str, str, int, int, str, int | None, int | None, int | None, int | None, str | None, str | None,
+    str | None,
+]  # fmt: skip
 
 FIRST = -(2**62)  # the rank of what goes before everything else
 
@@ -44,15 +45,16 @@ class TaskMessage(Message):
     ``suspect`` says that it may have killed the last run. ``started_at`` (milliseconds since 1970; 0 while it
     waits for its turn), ``noted`` (its row says that it runs) and ``stopping`` (why it is being stopped) are
     of the attempt under way. ``book`` is there once the attempt has taken a step,
-    and ``outgoing`` once it has submitted a task.
+    ``outgoing`` once it has submitted a task, and ``trace`` where the task is part of one: see the column.
     """
 
     book: Book
     outgoing: Outgoing
+    trace: str
 
     __slots__ = (
         "attempts", "book", "decoded", "key", "name", "noted", "outgoing", "place", "registered",
-        "started_at", "stopping", "suspect",
+        "started_at", "stopping", "suspect", "trace",
     )  # fmt: skip
 
     def __init__(
@@ -125,7 +127,9 @@ def from_row(
     row: Dispatchable, registered: Registered, *, suspect: bool = False, first: bool = False
 ) -> TaskMessage:
     """Make a message of a row; ``first`` puts it before all others."""
-    id_, action, data, attempt, max_attempts, queue, rank, priority, expires_at, timeout, key, limit_key = row
+    (
+        id_, action, data, attempt, max_attempts, queue, rank, priority, expires_at, timeout, key, limit_key, trace,
+    ) = row  # fmt: skip
     place = None
     if first or rank is not None or max_attempts != registered.action.options.max_attempts:
         place = Place(
@@ -138,4 +142,7 @@ def from_row(
             key,
             limit_key,
         )
-    return TaskMessage(id_, action, registered, data, attempts=attempt, suspect=suspect, place=place)
+    message = TaskMessage(id_, action, registered, data, attempts=attempt, suspect=suspect, place=place)
+    if trace is not None:
+        message.trace = trace
+    return message

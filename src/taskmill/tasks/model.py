@@ -154,7 +154,7 @@ def _fields(row: Sequence[Any]) -> dict[str, Any]:
     (
         id_, action, queue, data, status, attempt, max_attempts, created, started, finished, result, error,
         _rank, priority, run_at, expires_at, timeout, key, fair_key, _limit_key, tags, _node, held, _version,
-        after, batch, name,
+        after, batch, name, _trace,
     ) = row  # fmt: skip
     return {
         "id": to_text(id_),

@@ -55,7 +55,7 @@ def _ranked(number: int) -> tuple[Any, ...]:
         number // 2, number % 10, number if status is Status.SCHEDULED else None,
         number if number % 4 == 0 else None, None, f"key-{number % 700}" if number % 7 == 0 else None,
         f"tenant-{number % 20}" if number % 5 == 0 else None, f"limit-{number % 12}" if number % 2 else None,
-        None, None, None, None, None, None,
+        None, None, None, None, None, None, None,
     )  # fmt: skip
 
 

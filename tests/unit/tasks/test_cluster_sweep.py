@@ -106,8 +106,8 @@ async def test_it_gives_back_what_a_dead_node_had_and_nothing_else(tmp_path: Pat
         assert json.loads(error)["message"] == "the server died in the last of 3 attempts"
         assert [(row[0], row[1], row[2], row[4]) for row in await there.attempts()] == [(last, 3, 5, error)]
         assert there.returned == [
-            (claimed, "a", "{}", 0, 3, "tasks", 7, None, None, None, None, None),
-            (first, "a", "{}", 1, 3, "tasks", 7, None, None, None, None, None),
+            (claimed, "a", "{}", 0, 3, "tasks", 7, None, None, None, None, None, None),
+            (first, "a", "{}", 1, 3, "tasks", 7, None, None, None, None, None, None),
         ]
         assert there.ended == [Over(last, "tasks", "a", Status.FAILED)]
         assert await there.sweep.once() == 0

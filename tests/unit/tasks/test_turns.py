@@ -90,6 +90,6 @@ def test_a_task_that_is_due_goes_after_those_of_its_key(key: str | None, rank: i
     table = Table()
     table.submit("a")
     table.submit("a")
-    row: Dispatchable = (b"x", "work", "{}", 0, 3, "tasks", 900, 0, None, None, None, None)
+    row: Dispatchable = (b"x", "work", "{}", 0, 3, "tasks", 900, 0, None, None, None, None, None)
     assert in_turn(table, row, key) == (*row[:6], rank, *row[7:])
     assert table.placed == ({} if key is None else {b"x": rank})

@@ -40,7 +40,7 @@ class Strays:
     def with_limit(self, row: Dispatchable) -> Dispatchable:
         """Return a row with the limit that it lacks: for one that is never left alone again, since it runs."""
         limit = self.limit_of(row)
-        return row if limit is None else (*row[:11], limit)
+        return row if limit is None else (*row[:11], limit, *row[12:])
 
     async def take_in(self, rows: Sequence[Dispatchable]) -> bool:
         """Take in the strays among queued rows, and tell whether there were any; raise what the database does."""

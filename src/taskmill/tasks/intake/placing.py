@@ -209,6 +209,7 @@ class NewTask(msgspec.Struct):
             _encode([to_text(id_) for id_ in self.after]).decode() if self.after else None,
             self.batch,
             self.name,
+            getattr(message, "trace", None),
         )
 
 

@@ -12,6 +12,7 @@ from taskmill.tasks.rows import (
     schema_postgres,
     schema_sealing,
     schema_sqlite,
+    schema_trace,
 )
 from taskmill.tasks.sealing.column import DATA, ERROR, LOG, PROGRESS
 
@@ -19,8 +20,9 @@ _metadata = MetaData()
 
 # Each database's own SQL says which of its types a `BigInteger` is: some columns need less than 64 bits.
 #
-# Times are milliseconds since 1970. What is NULL in `rank` and all columns after it is a plain task: an action
-# and its data in the service's own queue. It is dispatched in the order of its id, and costs the least.
+# Times are milliseconds since 1970. What is NULL in `rank` and the columns after it is a plain task: an action and its
+# data in the service's own queue. It is dispatched in the order of its id, and costs the least. It may have a `version`
+# and a `trace`.
 task = Table(
     "task",
     _metadata,
@@ -54,6 +56,9 @@ task = Table(
     Column("after", Text),  # JSON list of the tasks that it was submitted to follow
     Column("batch", LargeBinary(16)),  # which batch it is a member of
     Column("name", Text),  # what it is called among the members
+    Column(
+        "trace", Text
+    ),  # a `traceparent`, and after a space its `tracestate`: what its attempts are part of
 )
 
 # The failed attempts of a task, the last few of them; a task that went well has none.
@@ -284,6 +289,15 @@ MIGRATIONS = (
             "sqlite": schema_sealing.SQLITE,
             "postgresql": schema_sealing.POSTGRES,
             "mysql": schema_sealing.MYSQL,
+        },
+    ),
+    Migration(
+        10,
+        "traces",
+        {
+            "sqlite": schema_trace.SQLITE,
+            "postgresql": schema_trace.POSTGRES,
+            "mysql": schema_trace.MYSQL,
         },
     ),
 )

@@ -45,11 +45,14 @@ ADD: Insert = insert(task).values(
     version=bindparam("version_"),
 )
 
+# The same, with the trace that it is part of, the last parameter.
+ADD_TRACED: Insert = ADD.values(trace=bindparam("trace_"))
+
 # Any other task. Parameters: all of FULL, in this order.
 FULL = (
     "id", "action", "queue", "data", "status", "max_attempts", "created_at", "rank", "priority",
     "run_at", "expires_at", "timeout", "key", "fair_key", "limit_key", "tags", "held", "version", "after", "batch",
-    "name",
+    "name", "trace",
 )  # fmt: skip
 ADD_FULL: Insert = insert(task).values(
     attempt=literal_column("0"), **{name: bindparam(f"{name}_") for name in FULL}
@@ -76,7 +79,7 @@ NEWEST_ID: Select[Any] = (
 # What a dispatcher needs of a task; see `taskmill.tasks.message.from_row`.
 DISPATCHABLE = (
     task.c.id, task.c.action, task.c.data, task.c.attempt, task.c.max_attempts, task.c.queue, task.c.rank,
-    task.c.priority, task.c.expires_at, task.c.timeout, task.c.key, task.c.limit_key,
+    task.c.priority, task.c.expires_at, task.c.timeout, task.c.key, task.c.limit_key, task.c.trace,
 )  # fmt: skip
 
 # Queued tasks after an id, oldest first; the data is NULL unless it is a plain task of the queue. So a read has
