@@ -38,6 +38,7 @@ from taskmill.tasks.outbox.kind import TaskOutbox
 from taskmill.tasks.push.kind import TaskPush
 from taskmill.tasks.schedules.kind import TaskSchedule
 from taskmill.tasks.service import TaskService
+from taskmill.tasks.tracing.kind import Otel
 from taskmill.tasks.usage.kind import TaskUsage
 
 # Every kind there is. A new one is a class, and a line here.
@@ -77,6 +78,7 @@ KINDS: Final[Mapping[str, type[Component]]] = {
         TaskOutbox,
         TaskMove,
         TaskUsage,
+        Otel,
     )
 }
 

@@ -53,6 +53,17 @@ def fails(note: str) -> None:
 """
 
 
+LOOK = """
+@action(inline=True)
+def look() -> list[str]:
+    return [name for name in sys.modules if name.startswith("opentelemetry")]
+
+@action
+def look_apart() -> list[str]:
+    return [name for name in sys.modules if name.startswith("opentelemetry")]
+"""
+
+
 def blocks(language: str) -> list[str]:
     return [str(found) for found in re.findall(rf"```{language}\n(.*?)\n```", PAGE, re.S)]
 
@@ -66,7 +77,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(place: Path) -> Iterator[tuple[Server, dict[str, str]]]:
     shop, own = blocks("python")
     app = application(
-        place / "app", "\n".join([ACTIONS, shop, own.replace("shop.log", str(place / "shop.log"))])
+        place / "app", "\n".join([ACTIONS, LOOK, shop, own.replace("shop.log", str(place / "shop.log"))])
     )
     index = (app / "_index.yaml").read_text()
     index += "\n  - name: request_ids\n    kind: http.middleware.request_id\n"
@@ -176,3 +187,13 @@ def test_the_access_log_says_who_asked_for_what(server: tuple[Server, dict[str, 
     assert "hidden" not in running.text()
     for key in keys.values():
         assert key not in running.text()
+
+
+@pytest.mark.parametrize("action", ["look", "look_apart"])
+def test_where_nothing_is_traced_nothing_is_imported_for_it(
+    server: tuple[Server, dict[str, str]], action: str
+) -> None:
+    running, keys = server
+    headers = {**bearer(keys["admin"]), "Prefer": "wait=20", "traceparent": f"00-{1:032x}-{1:016x}-01"}
+    answer = running.request("POST", "/tasks", {"action": action}, headers, timeout=30)
+    assert answer.json()["result"] == {"output": []}

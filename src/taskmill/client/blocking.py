@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
@@ -76,8 +77,11 @@ class Client:
         However often they have to be sent, each is one task. Raises:
             SomeRefused: the server refused some; the others are stored.
         """
+        context = copy_context()  # the caller's span is in it, if there is one
         with ThreadPoolExecutor(min(self._settings.connections, ABREAST)) as threads:
-            outcomes = threads.map(self._submit_portion, portions(submissions))
+            outcomes = threads.map(
+                lambda portion: context.copy().run(self._submit_portion, portion), portions(submissions)
+            )
             return results.handles(one for portion in outcomes for one in portion)
 
     def get(self, id_: str) -> Task:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import NamedTuple
 
 import msgspec
@@ -73,7 +74,7 @@ def load(
             for portion in _portions(lines):
                 if len(under_way) == ABREAST:
                     yield under_way.popleft().result()
-                under_way.append(threads.submit(_send, client, portion, name, patience))
+                under_way.append(threads.submit(copy_context().run, _send, client, portion, name, patience))
             while under_way:
                 yield under_way.popleft().result()
         finally:

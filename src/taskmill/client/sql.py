@@ -21,6 +21,7 @@ import msgspec
 from sqlalchemy import ClauseElement, Dialect, select
 from sqlalchemy.dialects.postgresql import asyncpg, psycopg
 
+from taskmill.client.tracing import trace_text
 from taskmill.tasks.actions.action import Action
 from taskmill.tasks.cluster.clock import database_now
 from taskmill.tasks.finding.statements import ADD as ADD_TO_INDEX
@@ -186,7 +187,7 @@ class _Task(NamedTuple):
             "after_": None,
             "batch_": None,
             "name_": None,
-            "trace_": None,
+            "trace_": trace_text(),
         }
 
 

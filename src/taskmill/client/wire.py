@@ -16,6 +16,7 @@ import httptools
 import msgspec
 
 from taskmill.client.errors import AddressError
+from taskmill.client.tracing import propagated
 
 
 class Origin(NamedTuple):
@@ -105,9 +106,9 @@ class Unreachable(Exception):
 
 
 def write(origin: Origin, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
-    """Write a request. Raises ValueError for a header that would be two."""
+    """Write a request, with the caller's place in a trace. Raises ValueError for a header that would be two."""
     lines = [f"{method} {origin.path}{target} HTTP/1.1", f"Host: {origin.authority}"]
-    for name, value in headers.items():
+    for name, value in {**propagated(), **headers}.items():
         if not (name + value).isprintable() or not (name + value).isascii():
             raise ValueError(f"the header {name} can only hold printable ASCII")
         lines.append(f"{name}: {value}")

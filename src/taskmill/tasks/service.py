@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from taskmill.process.host import ProcessHost
 from taskmill.process.pool import WorkerPool
@@ -13,7 +13,6 @@ from taskmill.registry import Entry, EntryConfig, Mistake
 from taskmill.sql import Database, DatabaseError, Overloaded
 from taskmill.supervisor import Context
 from taskmill.tasks.actions.catalog import Catalog
-from taskmill.tasks.actions.named import name_tasks
 from taskmill.tasks.actions.versions import number_schemas
 from taskmill.tasks.batches.batches import Batches
 from taskmill.tasks.bulk.bulk import Bulk
@@ -68,6 +67,9 @@ from taskmill.tasks.waiting.waiters import Waiters
 from taskmill.tasks.work.watchdog import Watchdog
 from taskmill.tasks.work.worker import Worker
 
+if TYPE_CHECKING:
+    from taskmill.tasks.tracing.tracing import Tracing
+
 
 class TaskService:
     """Accepts tasks, hands them to their queues once they are safe, and keeps their results."""
@@ -82,6 +84,7 @@ class TaskService:
         self._started = False
         self.catalog = Catalog()
         self.dispatchers: dict[str, Dispatcher] = {}
+        self.tracing: Tracing | None = None  # what makes spans, of an entry that starts before
         self.ledger: Ledger | None = None  # what callers use, where an entry counts that
         self.declared_schedules: list[Definition] = []  # by entries that start before, as are these:
         self.declared_actions: list[DeclaredAction] = []
@@ -99,7 +102,6 @@ class TaskService:
 
     async def start(self) -> None:
         """Load the actions, and dispatch what the last run left unfinished."""
-        name_tasks()
         self.catalog.load(self._config.actions, self._directory)
         pool = self.context.get(self._config.host, ProcessHost).pool
         pool.preload(self.catalog.isolated())
@@ -171,6 +173,7 @@ class TaskService:
             traffic.scheduled,
             put_off=traffic.ended,
             node=(lambda: self.nodes.id) if database.shared else None,
+            traced=self.tracing is not None,
         )
         self.store.dead_letters = DeadLetters.of(database, queues, self.context)
         completing = Completing(self.store, self.intake)
@@ -261,10 +264,8 @@ class TaskService:
         alarm = self._alarm
         turnover = Turnover(self.reader, traffic, dispatchers, ways, self.worker, alarm, self.limits, backlog)
         sweep = Sweep(database, self.nodes, turnover.returned, turnover.lost, letters)
-        control, soon = self.control, self.scheduler.soon
-        following = Following(
-            self.reader, self.nodes, turnover.in_hand, turnover.let_go, control.follow_pauses, soon
-        )
+        pauses, soon = self.control.follow_pauses, self.scheduler.soon
+        following = Following(self.reader, self.nodes, turnover.in_hand, turnover.let_go, pauses, soon)
         building = Building(database, self.catalog, self.listing)
         duties = [
             Duty(lambda: self.scheduler.start(self.declared_schedules), self.scheduler.stop),

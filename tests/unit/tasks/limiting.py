@@ -189,7 +189,21 @@ class World:
         raise AssertionError(f"nothing is to be cancelled where tasks wait: {why}")
 
     def _row(self, number: int) -> Dispatchable:
-        return (number.to_bytes(16), "limited", "{}", 0, 3, "tasks", number, 0, None, None, None, "limited")
+        return (
+            number.to_bytes(16),
+            "limited",
+            "{}",
+            0,
+            3,
+            "tasks",
+            number,
+            0,
+            None,
+            None,
+            None,
+            "limited",
+            None,
+        )
 
 
 def number_of(key: bytes) -> int:

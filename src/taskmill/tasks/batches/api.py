@@ -260,7 +260,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _bulk(request: Request, tasks: TaskService) -> Bulk:
-    return tasks.bulk.of(caller_of(request), tasks.ledger)
+    return tasks.bulk.of(caller_of(request), tasks.ledger).part_of(request.headers.raw)
 
 
 async def _batch(request: Request, tasks: TaskService) -> tuple[bytes, BatchDetails]:

@@ -79,7 +79,7 @@ class BulkAnswer(msgspec.Struct):
 async def submit_tasks(request: Request, *, tasks: TaskService) -> Response | tuple[int, BulkAnswer]:
     """``POST /tasks/bulk``."""
     parse_query(request.scope["query_string"], NoQuery)
-    bulk = tasks.bulk.of(caller_of(request), tasks.ledger)
+    bulk = tasks.bulk.of(caller_of(request), tasks.ledger).part_of(request.headers.raw)
     header = request.headers.get("idempotency-key")
     key = None if header is None else idempotency_text(header)
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()

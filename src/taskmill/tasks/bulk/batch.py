@@ -27,6 +27,13 @@ class Wanted(NamedTuple):
         """Whether the task has no more than an action and its data."""
         return self.registered.plain and self.key is None and not isinstance(self.submission, Submission)
 
+    def queue(self, placing: Placing) -> str:
+        """Return the queue that it will wait in."""
+        submission = self.submission
+        if not isinstance(submission, Submission):
+            submission = Submission(action=submission.action)
+        return placing.queue_of(submission, self.registered)
+
 
 def read(body: bytes, catalog: Catalog, placing: Placing) -> Wanted:
     """Read one body; raise BadRequest where it cannot be a task."""
@@ -45,12 +52,14 @@ def read(body: bytes, catalog: Catalog, placing: Placing) -> Wanted:
 class Batch:
     """The rows of tasks, made in the order in which they were wanted.
 
-    ``plain`` are rows of :data:`~taskmill.tasks.rows.statements.ADD`. ``full`` are other tasks, and ``looking`` those
-    that look for others before they are stored, with their keys. ``ids`` are of all of them, as they were wanted.
-    ``there`` has, by their places, those that were there already once they are stored.
+    ``plain`` are rows of :data:`~taskmill.tasks.rows.statements.ADD`, or ADD_TRACED.
+    ``full`` are other tasks, and ``looking`` those that look for others
+    before they are stored, with their keys. ``ids`` are of all of them, as they were wanted. ``there`` has, by their
+    places, those that were there already once they are stored. All are part of one ``trace``, if of any.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, trace: str | None = None) -> None:
+        self._trace = trace
         self.plain: list[Row] = []
         self.full: list[NewTask] = []
         self.looking: list[tuple[int, NewTask, IdempotencyKey | None]] = []  # with their places among the ids
@@ -61,29 +70,23 @@ class Batch:
         self, wanted: Sequence[Wanted], ids: IdSource, placing: Placing, queue: str, of: bytes | None
     ) -> None:
         """Give each its id and its row, now: ids must grow in the order of commits. They are members ``of`` a batch."""
-        following, own, plain = ids.next, self.ids.append, self.plain.append
+        following, own, plain, trace = ids.next, self.ids.append, self.plain.append, self._trace
         for place, one in enumerate(wanted):
             submission, registered, key = one
             id_ = following()
             own(id_)
             if one.plain and of is None:
                 data = str(submission.data, "utf-8")
-                plain(
-                    (
-                        id_,
-                        submission.action,
-                        queue,
-                        data,
-                        registered.action.max_attempts,
-                        ids.now,
-                        registered.version,
-                    )
-                )
+                most, version = registered.action.max_attempts, registered.version
+                row = (id_, submission.action, queue, data, most, ids.now, version)
+                plain(row if trace is None else (*row, trace))
                 continue
             if not isinstance(submission, Submission):
                 submission = Submission(action=submission.action, data=submission.data)
             new = placing.place(id_, submission, registered, None, ids.now)
             new.batch = of
+            if trace is not None:
+                new.message.trace = trace
             if key is None and not new.looks_for_others:  # its index is written beside it
                 self.full.append(new)
             else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskmill.http import BadRequest, Caller
 from taskmill.sql import Transaction
@@ -18,6 +19,9 @@ from taskmill.tasks.intake.placing import NewTask, Placing
 from taskmill.tasks.intake.submission import Submission
 from taskmill.tasks.rights.rights import check_callback, check_submission
 from taskmill.tasks.usage.ledger import Ledger
+
+if TYPE_CHECKING:
+    from taskmill.tasks.tracing.tracing import Headers, Tracing
 
 Refused = once.NotUnique | once.KeyReused | BadRequest
 
@@ -45,6 +49,8 @@ class Bulk:
         self.feed = Feed()  # hears which tasks are new
         self._caller: Caller | None = None
         self._ledger: Ledger | None = None
+        self.tracing: Tracing | None = None
+        self._headers: Headers = ()
 
     @property
     def full(self) -> bool:
@@ -59,18 +65,24 @@ class Bulk:
         own._caller, own._ledger = caller, ledger
         return own
 
+    def part_of(self, headers: Headers) -> Bulk:
+        """Return what stores tasks as a part of the trace that a request's headers tell of, where that is wanted."""
+        if self.tracing is None:
+            return self
+        own = copy(self)
+        own._headers = headers
+        return own
+
     def read(self, body: bytes) -> Wanted:
         """Read one body; raise BadRequest where it cannot be a task."""
         wanted = read(body, self._catalog, self._placing)
         if self._caller is None:
             return wanted
-        submission, registered = wanted.submission, wanted.registered
+        submission = wanted.submission
         if isinstance(submission, Submission) and submission.callback is not None:
             check_callback(self._caller)
         if self._caller.limited:
-            if not isinstance(submission, Submission):
-                submission = Submission(action=submission.action)
-            check_submission(self._caller, self._placing.queue_of(submission, registered), submission.action)
+            check_submission(self._caller, wanted.queue(self._placing), submission.action)
         return wanted
 
     async def store(self, wanted: Sequence[Wanted], joining: Joining | None = None) -> list[bytes]:
@@ -82,13 +94,16 @@ class Bulk:
             DatabaseError: none has been stored.
             Overloaded: the same.
         """
-        batch = self._batch(wanted, None if joining is None else joining.id)
-        if joining is not None:
-            await self._store_members(batch, joining)
-        elif batch.looking:
-            await self._store_looking(batch, batch.plain, batch.full)
-        elif batch.ids:
-            await self._store_rows(batch)
+        with self._sending(wanted) as trace:
+            batch = self._batch(wanted, trace, None if joining is None else joining.id)
+            if joining is not None:
+                if joining.last is not None and trace is not None:
+                    joining.last.message.trace = trace
+                await self._store_members(batch, joining)
+            elif batch.looking:
+                await self._store_looking(batch, batch.plain, batch.full)
+            elif batch.ids:
+                await self._store_rows(batch)
         self._note(batch)
         return batch.ids
 
@@ -99,12 +114,13 @@ class Bulk:
             DatabaseError: none has been stored, or none of those with keys.
             Overloaded: the same.
         """
-        batch = self._batch(wanted)
         refused: dict[int, Refused] = {}
-        if batch.plain or batch.full:
-            await self._store_rows(batch)
-        if batch.looking:
-            await self._store_looking(batch, (), (), refused)
+        with self._sending(wanted) as trace:
+            batch = self._batch(wanted, trace)
+            if batch.plain or batch.full:
+                await self._store_rows(batch)
+            if batch.looking:
+                await self._store_looking(batch, (), (), refused)
         self._note(batch, refused)
         if not (refused or batch.there):
             return list(batch.ids)
@@ -121,8 +137,15 @@ class Bulk:
             )
             self._ledger.submitted(self._caller.id, new)
 
-    def _batch(self, wanted: Sequence[Wanted], of: bytes | None = None) -> Batch:
-        batch = Batch()
+    def _sending(self, wanted: Sequence[Wanted]) -> AbstractContextManager[str | None]:
+        """Return what gives the trace that tasks are part of, and ends its span once they are stored."""
+        if self.tracing is None or not wanted:
+            return nullcontext()
+        queues = {self._queue if one.plain else one.queue(self._placing) for one in wanted}
+        return self.tracing.sending_many(self._headers, queues, len(wanted))
+
+    def _batch(self, wanted: Sequence[Wanted], trace: str | None, of: bytes | None = None) -> Batch:
+        batch = Batch(trace)
         batch.make(wanted, self._ids, self._placing, self._queue, of)
         return batch
 

@@ -6,6 +6,7 @@ from time import time
 from typing import Annotated, Any, TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from taskmill.http import BadRequest, FieldError, means
 from taskmill.tasks.actions.action import RESULT_LIMIT
@@ -52,6 +53,8 @@ class ClaimedTask(msgspec.Struct, kw_only=True):
     timeout: float | None
     lease: Annotated[str, means("To be named in all that is said of the task. One claim's tasks share it.")]
     lease_expires_at: Time
+    traceparent: Annotated[str, means("The trace that it is part of, as W3C writes it.")] | UnsetType = UNSET
+    tracestate: str | UnsetType = UNSET
 
 
 class ClaimAnswer(msgspec.Struct):
@@ -192,6 +195,7 @@ class Stored(msgspec.Struct):
 def shown(one: Leased, queue: str) -> ClaimedTask:
     """Show a task of a queue that has been leased."""
     task = one.message
+    parent, _, state = getattr(task, "trace", "").partition(" ")
     return ClaimedTask(
         id=task.id(),
         action=task.name,
@@ -202,6 +206,8 @@ def shown(one: Leased, queue: str) -> ClaimedTask:
         timeout=task.timeout,
         lease=one.lease.hex(),
         lease_expires_at=timestamp(one.until),
+        traceparent=parent or UNSET,
+        tracestate=state or UNSET,
     )
 
 

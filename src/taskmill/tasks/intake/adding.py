@@ -15,10 +15,10 @@ Row = tuple[Any, ...]
 
 
 class Adding:
-    """Writes rows of tasks into a database."""
+    """Writes rows of tasks into a database; those of plain ones have a trace where they are ``traced``."""
 
-    def __init__(self, database: Database) -> None:
-        self._plain = database.compile(statements.ADD)
+    def __init__(self, database: Database, *, traced: bool) -> None:
+        self._plain = database.compile(statements.ADD_TRACED if traced else statements.ADD)
         self._full = database.compile(statements.ADD_FULL)
         self._index = database.compile(finding.ADD)
 

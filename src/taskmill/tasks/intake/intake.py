@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskmill.http import JSON, BadRequest, Exchange, FieldError
 from taskmill.sql import Database, DatabaseError, Overloaded, Transaction
@@ -28,6 +28,9 @@ from taskmill.tasks.message import TaskMessage
 from taskmill.tasks.rows.store import Store
 from taskmill.tasks.waiting.submitting import patient
 from taskmill.tasks.waiting.waiters import Waiters
+
+if TYPE_CHECKING:
+    from taskmill.tasks.tracing.tracing import Tracing
 
 S = TypeVar("S", once.Submitted, once.Submitted | None)
 
@@ -57,6 +60,7 @@ class Intake:
         self._queue = queue
         self._own = dispatchers[queue]
         self._backlog = backlog
+        self.tracing: Tracing | None = None
         self._looking: set[asyncio.Task[None]] = set()
         self.submitted: Counter[str] = Counter()  # tasks that this node has stored, by queue
         self._bundles: list[bytes] = []  # the first ids of those under way
@@ -64,7 +68,7 @@ class Intake:
     def connect(self, store: Store[Waiting, WaitingFull], alarm: Alarm, admission: Admission) -> None:
         """Take the store, which calls back, the alarm, and what judges tasks that must start soon."""
         self._store = store
-        self.adding = Adding(store.database)
+        self.adding = Adding(store.database, traced=store.traced)
         self._alarm = alarm
         self._admission = admission
 
@@ -95,6 +99,8 @@ class Intake:
             if key is None and registered.plain and not isinstance(submission, Submission):
                 data = str(submission.data, "utf-8")
                 message = TaskMessage(self._ids.next(), submission.action, registered, data, decoded)
+                if self.tracing is not None:
+                    exchange = self.tracing.sending(exchange, message)
                 self._store.add(message, self._queue, self._ids.now, (exchange, message))
                 return
             if not isinstance(submission, Submission):
@@ -247,6 +253,8 @@ class Intake:
         idempotency: once.IdempotencyKey | None,
     ) -> None:
         new = self._placing.place(self._ids.next(), submission, registered, decoded, self._ids.now)
+        if self.tracing is not None:
+            exchange = self.tracing.sending(exchange, new.message)
         start_by = submission.start_by
         if idempotency is None and not new.looks and start_by is None:
             self._store.add_full(new.row(), (exchange, new))

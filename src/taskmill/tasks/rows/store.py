@@ -50,6 +50,7 @@ class Store(Generic[S, F]):
     attempt's end is stored; where that is not possible now, such as on a full disk, the end is kept and stored
     later. ``put_off`` gets those that run again later, where it is given, and ``scheduled`` hears of the time at
     which the next of them is due. ``node`` tells this node's id, where the database has several.
+    Where they are ``traced``, messages of plain tasks have a trace.
     """
 
     def __init__(
@@ -61,8 +62,9 @@ class Store(Generic[S, F]):
         scheduled: Callable[[int], None],
         put_off: Ended | None = None,
         node: Callable[[], bytes] | None = None,
+        traced: bool = False,
     ) -> None:
-        self.database = database
+        self.database, self.traced = database, traced
         self.lapsed: Callable[[list[Over]], None] = lambda _: None  # hears of held tasks whose time was over
         self.dead_letters: DeadLetters | None = None  # where failed tasks are published, if anywhere
         self._scheduled = scheduled
@@ -78,10 +80,10 @@ class Store(Generic[S, F]):
 
         # A batch runs the lanes in this order: what a failed attempt leaves behind is written while the row
         # still says that it is the task's own.
-        self._add: Lane[S] = lane(statements.ADD, partial(self._add_stored, added))
+        add = statements.ADD_TRACED if traced else statements.ADD
+        self._add: Lane[S] = lane(add, partial(self._add_stored, added))
         self._add_full: Lane[F] = lane(statements.ADD_FULL, partial(self._add_stored, added_full))
-        self.node = node
-        self.feed = Feed()  # hears which tasks have changed
+        self.node, self.feed = node, Feed()  # which hears what tasks have changed
         self._ends: list[Lane[Any]] = []
         self._refused = 0
         self.steps = steps.OWN if node is None else steps.SHARED
@@ -126,9 +128,8 @@ class Store(Generic[S, F]):
         self._adding += len(message.body)
         registered = message.registered
         attempts = registered.action.options.max_attempts
-        self._add.append(
-            (message.key, message.name, queue, message.body, attempts, now, registered.version), waiter
-        )
+        row = (message.key, message.name, queue, message.body, attempts, now, registered.version)
+        self._add.append((*row, message.trace) if self.traced else row, waiter)
 
     def add_full(self, row: Row, waiter: F) -> None:
         """Store another task with the next commit: a row of :data:`taskmill.tasks.rows.statements.FULL`."""

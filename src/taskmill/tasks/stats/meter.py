@@ -204,6 +204,10 @@ class Meter:
             minute.running.add(milliseconds, number)
             times.running.observe(milliseconds / 1000, number)
 
+    def since_of(self, message: TaskMessage) -> int:
+        """Return since when the attempt that is under way could have begun: milliseconds since 1970."""
+        return self._since(message.key, message.place, message.started_at)
+
     def _since(self, key: bytes, place: Place | None, started: int) -> int:
         """Return since when a task could have begun, as far as its message tells."""
         created = time_in(key)

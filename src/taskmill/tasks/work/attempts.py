@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from taskmill.process.call import Call
 from taskmill.queue import Slot
@@ -16,6 +16,9 @@ from taskmill.tasks.rows.store import Store
 from taskmill.tasks.work.isolated import Submitting, Unended
 from taskmill.tasks.work.noting import Noting
 from taskmill.tasks.work.quarantine import Quarantine
+
+if TYPE_CHECKING:
+    from taskmill.tasks.tracing.tracing import Tracing
 
 
 class Bundle(Protocol):
@@ -56,6 +59,7 @@ class Attempts:
         self.running: dict[TaskMessage, Attempt] = {}
         self.claiming: set[TaskMessage] = set()  # whether their attempts begin is being written
         self.stopping = False
+        self.tracing: Tracing | None = None
         self.store = store
         self.settle = settle
         self._retry = retry
@@ -63,6 +67,12 @@ class Attempts:
         completing.connect(self.failed, settle)
         self._noting = Noting(store, self.running)
         self._quarantine = Quarantine()
+
+    def trace(self, tracing: Tracing) -> None:
+        """Have attempts be traced."""
+        self.tracing = tracing
+        self.settle = tracing.settling(self.settle)
+        self._completing.connect(self.failed, self.settle)
 
     def add(self, message: TaskMessage, attempt: Attempt) -> None:
         """Take an attempt that begins; it is noted in its row if it takes its time."""

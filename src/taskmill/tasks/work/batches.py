@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -140,10 +141,12 @@ class Batches:
 
     def _run_inline(self, batch: Batch) -> None:
         items = _items_of(batch)
+        tracing = self._attempts.tracing
         began = time.time()
         Inline.task = _seen(batch, items)
         try:
-            ends = items.returned(items.call() if items.items else [])
+            with nullcontext() if tracing is None else tracing.within(batch.messages):
+                ends = items.returned(items.call() if items.items else [])
         except BaseException as error:
             ends = items.raised(error)
         Inline.task = None
@@ -151,11 +154,17 @@ class Batches:
         self._end(batch, ends)
 
     def _run_isolated(self, batch: Batch) -> None:
+        tracing = self._attempts.tracing
+        carried, end_span = (b"", None) if tracing is None else tracing.carry_all(batch.messages)
+
         def done(outcome: Outcome) -> None:
+            if end_span is not None:
+                end_span()
             self._end(batch, ends_of(outcome, batch.messages))
 
         first = batch.messages[0]
-        batch.handle = Call(first.registered.function, payload_of(batch.messages), done, first.timeout)
+        what = payload_of(batch.messages, carried)
+        batch.handle = Call(first.registered.function, what, done, first.timeout)
         batch.handle.said = partial(self._attempts.store.notes.hear, batch.messages)
         self._add(batch)
         self._pool.submit([batch.handle])
@@ -166,8 +175,10 @@ class Batches:
         batch.begun = True
         ends: Sequence[End | Unended]
         timer = None if limit is None else self._loop.call_later(limit, self._time_out, batch)
+        tracing = self._attempts.tracing
         try:
-            ends = items.returned(await items.call() if items.items else [])
+            with nullcontext() if tracing is None else tracing.within(batch.messages):
+                ends = items.returned(await items.call() if items.items else [])
         except BaseException as error:
             if self._attempts.stopping:  # broken off: whatever it raised on its way out costs no attempt
                 return

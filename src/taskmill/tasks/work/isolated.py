@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Literal
 from uuid import UUID
@@ -33,41 +34,43 @@ class Submitting(msgspec.Struct, array_like=True):
 
 
 _speaker = Speaker()
+_untraced = nullcontext()
 _FAILED = b"\x01"  # no JSON begins with it
-_WIDE = 0x94  # what a payload with more than is usual begins with: no id does
+_WIDE = 0x95  # what a payload with more than is usual begins with: no id does
 _SUBMITTED = b"\x02"  # nor with this
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Failure).decode
 _decode_submitted = msgspec.msgpack.Decoder(Submitting).decode
-_decode_wide = msgspec.msgpack.Decoder(tuple[str, int, str, str]).decode
-_decode_batch = msgspec.msgpack.Decoder(list[tuple[str, int, str, str]]).decode
+_decode_wide = msgspec.msgpack.Decoder(tuple[str, int, str, str, bytes]).decode
+_decode_batch = msgspec.msgpack.Decoder(tuple[bytes, list[tuple[str, int, str, str]]]).decode
 _decode_ends = msgspec.msgpack.Decoder(list[bytes | Failure]).decode
 
 
-def payload(message: TaskMessage) -> bytes:
-    """Write what an attempt in a worker process needs."""
-    if message.name != message.registered.action.name:  # it takes every name
-        return _encode((message.id(), message.attempt, message.body, message.name))
+def payload(message: TaskMessage, carried: bytes = b"") -> bytes:
+    """Write what an attempt in a worker process needs, with what tracing has for it."""
+    if carried or message.name != message.registered.action.name:  # it takes every name
+        return _encode((message.id(), message.attempt, message.body, message.name, carried))
     return f"{message.id()} {message.attempt} {message.body}".encode()
 
 
 def sender_of(payload: bytes) -> tuple[bytes, int]:
     """Return the key of the task that a :func:`payload` is of, and which attempt at it."""
-    id_, attempt, _, _ = _read(payload)
+    id_, attempt, *_ = _read(payload)
     return UUID(id_).bytes, attempt
 
 
-def _read(payload: bytes) -> tuple[str, int, str | bytes, str]:
-    """Return what a :func:`payload` says: id, attempt, data, and the task's action if it is not its function's own."""
+def _read(payload: bytes) -> tuple[str, int, str | bytes, str, bytes]:
+    """Return what a :func:`payload` says: id, attempt, data, action (empty: the function's), and what tracing has."""
     if payload[0] == _WIDE:
         return _decode_wide(payload)
     id_, attempt, data = payload.split(b" ", 2)
-    return id_.decode(), int(attempt), data, ""
+    return id_.decode(), int(attempt), data, "", b""
 
 
-def payload_of(messages: Sequence[TaskMessage]) -> bytes:
-    """Write what the attempts of a batch in a worker process need."""
-    return _encode([(message.id(), message.attempt, message.body, message.name) for message in messages])
+def payload_of(messages: Sequence[TaskMessage], carried: bytes = b"") -> bytes:
+    """Write what the attempts of a batch in a worker process need, with what tracing has for it."""
+    items = [(message.id(), message.attempt, message.body, message.name) for message in messages]
+    return _encode((carried, items))
 
 
 def gather(
@@ -134,11 +137,12 @@ def adapt(action: Action[Any, Any]) -> Callable[[bytes], bytes]:
         return _adapt_batch(action)
 
     def run(call: bytes) -> bytes:
-        id_, attempt, data, name = _read(call)
+        id_, attempt, data, name, carried = _read(call)
         task = _task(id_, attempt, data, name or action.name, _speaker.begin())
         running.set(task)
         try:
-            result = encode_result(action.run(action.decode_stored(data)))
+            with _traced(carried):
+                result = encode_result(action.run(action.decode_stored(data)))
             submitted = task.outgoing.tasks
             return _SUBMITTED + _encode(Submitting(result, submitted)) if submitted else result
         except BaseException as error:  # `sys.exit` in an action ends its task, not the worker
@@ -149,19 +153,29 @@ def adapt(action: Action[Any, Any]) -> Callable[[bytes], bytes]:
     return run
 
 
+def _traced(carried: bytes) -> AbstractContextManager[None]:
+    """Be within the trace of a call, if it has one."""
+    if not carried:
+        return _untraced
+    from taskmill.tasks.tracing.child import continuing  # noqa: PLC0415 - not in the base install
+
+    return continuing(carried)
+
+
 def _task(id_: str, attempt: int, data: str | bytes, name: str, call: object) -> CurrentTask:
     return CurrentTask(id_, attempt, data, cancelled, partial(_speaker.say, call, id_), action=name)
 
 
 def _adapt_batch(action: Action[Any, Any]) -> Callable[[bytes], bytes]:
     def run(call: bytes) -> bytes:
-        calls = _decode_batch(call)
+        carried, calls = _decode_batch(call)
         items = Items(action, [(None, data) for _, _, data, _ in calls])
         begun = _speaker.begin()
         tasks = [_task(*one, begun) for one in calls]
         running.set(Together([tasks[place] for place in items.places]))
         try:
-            ends = items.returned(items.call() if items.items else [])
+            with _traced(carried):
+                ends = items.returned(items.call() if items.items else [])
         except BaseException as error:
             ends = items.raised(error)
         finally:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from functools import partial
 from threading import get_ident
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from taskmill.process.call import Call
 from taskmill.process.messages import Outcome
@@ -22,6 +22,7 @@ from taskmill.tasks.actions.action import encode_result
 from taskmill.tasks.actions.context import Inline
 from taskmill.tasks.actions.context import running as current
 from taskmill.tasks.actions.failure import Failure, failure_of, timed_out
+from taskmill.tasks.actions.named import name_tasks
 from taskmill.tasks.intake.completing import Completing
 from taskmill.tasks.message import TaskMessage
 from taskmill.tasks.rows.store import Store
@@ -29,6 +30,9 @@ from taskmill.tasks.work.attempts import Attempt, Attempts
 from taskmill.tasks.work.batches import Batches
 from taskmill.tasks.work.isolated import BATCH, end_of, gather, payload
 from taskmill.tasks.work.slow import GRACE, warn_of_blocking
+
+if TYPE_CHECKING:
+    from taskmill.tasks.tracing.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -56,15 +60,21 @@ class Worker:
     ) -> None:
         self._store = store
         self._pool = pool
-        self._settle = settle
         self._dropped = dropped
         self._paused = paused
         self._take_back = take_back
         self._loop = asyncio.get_running_loop()
         Inline.thread = get_ident()
+        name_tasks()
         self._attempts = Attempts(store, retry, settle, completing)
         self._batches = Batches(self._attempts, pool, self._is_held_back, self.work)
         self.running = self._attempts.running
+        self._tracing: Tracing | None = None
+
+    def trace(self, tracing: Tracing) -> None:
+        """Have attempts be traced."""
+        self._tracing = tracing
+        self._attempts.trace(tracing)
 
     def work(self, slot: Slot, message: Message | None = None) -> None:
         """Handle a slot's messages until it has none, or until one that takes its time has gone off.
@@ -105,7 +115,7 @@ class Worker:
         """Keep from starting what was cancelled on its way here, and what is of a queue paused meanwhile."""
         if message.key in self._dropped:
             self._dropped.discard(message.key)
-            self._settle([message])
+            self._attempts.settle([message])
             return True
         return self._take_back(message)
 
@@ -128,7 +138,8 @@ class Worker:
     def _run_inline(self, message: TaskMessage) -> None:
         Inline.task = message
         try:
-            result = encode_result(message.run())
+            tracing = self._tracing
+            result = encode_result(message.run() if tracing is None else tracing.run(message))
         except BaseException as error:  # `sys.exit` in an action ends its task, not the server
             self._attempts.failed(message, failure_of(error, message.registered.action))
             now = time.time()
@@ -170,6 +181,8 @@ class Worker:
 
     async def _run_async(self, slot: Slot, message: TaskMessage) -> None:
         current.set(message)
+        if self._tracing is not None:
+            self._tracing.enter(message)
         failure, result = None, b""
         limit = message.timeout
         timer = None if limit is None else self._loop.call_later(limit, self._time_out, message)
@@ -187,7 +200,7 @@ class Worker:
         if message.stopping == "timeout":
             failure = timed_out(message.timeout)
         if message.stopping == "cancelled":
-            self._settle([message])
+            self._attempts.settle([message])
         elif failure is not None:
             self._attempts.failed(message, failure)
         else:
@@ -219,13 +232,13 @@ class Worker:
         if message.stopping == "timeout":
             self._attempts.failed(message, timed_out(message.timeout))
         else:
-            self._settle([message])
+            self._attempts.settle([message])
         self._go_on(attempt.slot, message)
 
     def _run_isolated(self, slot: Slot, first: TaskMessage) -> None:
         """Send an attempt to a worker process, and with it, where such are quick, the slot's next ones."""
         registered = first.registered
-        batch, carried = gather(slot, first, self._may_be_held_back)
+        batch, taken = gather(slot, first, self._may_be_held_back)
         began = self._loop.time()
         left = len(batch)
 
@@ -237,14 +250,16 @@ class Worker:
             if not left:
                 spent = (self._loop.time() - began) / len(batch)
                 registered.seconds += 0.2 * (spent - registered.seconds)
-                self.work(slot, carried)
+                self.work(slot, taken)
 
         calls = []
         asked = None if registered.keeping is None else registered.keeping.answer
-        notes = self._store.notes
+        notes, tracing = self._store.notes, self._tracing
         quick = registered.seconds < BATCH
         for message in batch:
-            call = Call(registered.function, payload(message), partial(done, message), message.timeout, quick)
+            carried = b"" if tracing is None else tracing.carry(message)
+            what = payload(message, carried)
+            call = Call(registered.function, what, partial(done, message), message.timeout, quick)
             call.asked = asked
             call.said = partial(notes.hear, (message,))
             self._attempts.add(message, Attempt(slot, call))

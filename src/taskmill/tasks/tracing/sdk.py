@@ -1,0 +1,51 @@
+"""The SDK of OpenTelemetry: where spans go, in the server and in each of its worker processes."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+
+from taskmill import __version__
+
+PATH = "/v1/traces"
+
+
+@cache
+def provide(service: str, endpoint: str | None) -> trace.TracerProvider:
+    """Return what makes tracers in this process, the application's own where it has set one up.
+
+    ``service`` is what this calls itself, and ``endpoint`` where spans go, unless the environment (`OTEL_*`) says so.
+    The process's end sends what is left.
+    """
+    found = trace.get_tracer_provider()
+    if not isinstance(found, trace.ProxyTracerProvider):
+        return found
+    named = os.environ.get("OTEL_SERVICE_NAME") or "service.name=" in os.environ.get(
+        "OTEL_RESOURCE_ATTRIBUTES", ""
+    )
+    provider = TracerProvider(resource=Resource.create({} if named else {SERVICE_NAME: service}))
+    exporter = _exporter(endpoint)
+    if exporter is not None:
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    return provider
+
+
+def _exporter(endpoint: str | None) -> SpanExporter | None:
+    kind = os.environ.get("OTEL_TRACES_EXPORTER", "otlp")
+    if kind == "none":
+        return None
+    if kind == "console":
+        return ConsoleSpanExporter()
+    return OTLPSpanExporter(endpoint=None if endpoint is None else endpoint.rstrip("/") + PATH)
+
+
+def tracer_of(provider: trace.TracerProvider) -> trace.Tracer:
+    """Return what makes spans."""
+    return provider.get_tracer("taskmill", __version__)
