@@ -38,7 +38,7 @@ class Stored:
 
     registered = REGISTERED
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, traced: bool = False) -> None:
         self.database = database
         self.reader = Reader(database)
         self.ids = IdSource()
@@ -51,12 +51,16 @@ class Stored:
             self._added,
             lambda messages: self.ended.extend(message.key for message in messages),
             self.scheduled.append,
+            traced=traced,
         )
 
-    async def add(self, count: int = 1, data: str = "{}", *, wait: bool = True) -> list[TaskMessage]:
+    async def add(
+        self, count: int = 1, data: str = "{}", *, wait: bool = True, trace: str = ""
+    ) -> list[TaskMessage]:
         """Store plain tasks; wait until they are, unless others come with them."""
         messages = [TaskMessage(self.ids.next(), "work", REGISTERED, data) for _ in range(count)]
         for message in messages:
+            message.trace = trace
             self.store.add(message, "tasks", now(), message.key)
         if wait:
             await self._stored([message.key for message in messages])

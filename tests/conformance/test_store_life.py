@@ -42,6 +42,25 @@ def test_a_task_is_stored_as_it_was_sent_and_ends_with_its_result(place: Place) 
     asyncio.run(main())
 
 
+def test_a_task_keeps_the_trace_that_it_is_part_of(place: Place) -> None:
+    trace = f"00-{1:032x}-{2:016x}-01 vendor=" + "x" * 500
+
+    async def main() -> None:
+        async with place.open() as database:
+            stored = Stored(database, traced=True)
+            (plain,) = await stored.add(trace=trace)
+            other = await stored.add_full(trace=trace, run_at=1, status=Status.SCHEDULED.value)
+            none = await stored.add_full()
+            assert (await stored.message(plain.key)).trace == trace
+            assert (await stored.message(other)).trace == trace
+            assert not hasattr(await stored.message(none), "trace")
+            assert [row[12] for row in await stored.store.due(now(), 10)] == [trace]
+            await stored.end(await stored.message(plain.key), "retry")
+            assert (await stored.message(plain.key)).trace == trace
+
+    asyncio.run(main())
+
+
 def test_it_is_there_when_the_database_is_opened_again(place: Place) -> None:
     async def main() -> None:
         async with place.open() as database:

@@ -280,6 +280,8 @@ class TaskService:
         self.external.open(queues, self.dispatchers, outside)
         resume = self.external.resume(lambda: traffic.resume(newest, database.killed))
         cluster.lead(turnover, resume, self._alarm, duties)
+        if self.tracing is not None:
+            self.tracing.join(self, queues[0].name)
 
     def _details(self) -> Details:
         """Tell what the other nodes see of this one."""

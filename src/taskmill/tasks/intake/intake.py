@@ -255,11 +255,10 @@ class Intake:
         new = self._placing.place(self._ids.next(), submission, registered, decoded, self._ids.now)
         if self.tracing is not None:
             exchange = self.tracing.sending(exchange, new.message)
-        start_by = submission.start_by
-        if idempotency is None and not new.looks and start_by is None:
+        if idempotency is None and not new.looks and submission.start_by is None:
             self._store.add_full(new.row(), (exchange, new))
             return
-        answer = self._answer_once(exchange, new, idempotency, start_by)
+        answer = self._answer_once(exchange, new, idempotency, submission.start_by)
         task = asyncio.get_running_loop().create_task(answer)
         self._looking.add(task)
         task.add_done_callback(self._looking.discard)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from apps import application
 from collector import Collector, Span, collecting
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
+from readme_lines import ROOT, Example, curl
 from support import Server, eventually, serving
 
 from taskmill.client import AsyncClient, Client, Submission
@@ -96,9 +98,14 @@ OUTSIDE = """
   - {name: far_queue, kind: queue.queue, driver: queue_driver, queue_name: far}
   - {name: paint, kind: task.action, tasks: tasks, queue: far_queue}
 """
+PAGE = (ROOT / "docs" / "how-to" / "traces.md").read_text()
 ON = ("-o", "app:otel:lifecycle.auto_start=true")
 ENV = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_RESOURCE_ATTRIBUTES": "deployment=test"}
 SEND, PROCESS = "send tasks", "process tasks"
+
+
+def blocks(language: str) -> list[str]:
+    return [str(found) for found in re.findall(rf"```{language}\n(.*?)```", PAGE, re.S)]
 
 
 @pytest.fixture(scope="module")
@@ -114,11 +121,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(collector: Collector, place: Path) -> Iterator[Server]:
-    app = application(place / "app", ACTIONS)
-    with (app / "_index.yaml").open("a") as index:
-        index.write(OUTSIDE)
-    to = ("-o", f"app:otel:endpoint={collector.url}", "-o", "app:otel:service_name=shop")
-    with serving(place, *ON, *to, directory=app, env=ENV) as running:
+    app = application(place / "app", ACTIONS + blocks("python")[1])
+    (entry,) = blocks("yaml")
+    index = (app / "_index.yaml").read_text().replace("- name: otel\n", "- name: off\n")
+    address = "http://localhost:4318"
+    assert address in entry
+    (app / "_index.yaml").write_text(index + entry.replace(address, collector.url) + OUTSIDE)
+    with serving(place, directory=app, env=ENV) as running:
         yield running
 
 
@@ -339,6 +348,23 @@ def test_workers_outside_are_told_the_trace(server: Server, collector: Collector
     (send,) = collector.wait(trace_id, "send far")
     assert task["traceparent"] == f"00-{trace_id}-{send.id}-01"
     assert task["tracestate"] == "shop=1"
+
+
+def test_the_page_is_followed(
+    server: Server, collector: Collector, root: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = compile(blocks("python")[0].replace("http://localhost:8080", server.url), "traces.md", "exec")
+    exec(code, {})
+    assert capsys.readouterr().out == "paid\n"
+    (process, bank) = collector.wait(root[0], PROCESS, "ask the bank")
+    assert (bank.parent, bank.fields) == (process.id, {"order": 7})
+    (example,) = [Example(*found) for found in re.findall(r"^(curl .*)\n# → (.*)$", PAGE, re.M)]
+    said = curl(example, server.url)
+    assert example.matches(said), said
+    (send,) = collector.wait("0af7651916cd43dd8448eb211c80319c", SEND)
+    assert send.parent == "b7ad6b7169203331"
+    (command,) = re.findall(r"taskmill run (.*)", blocks("bash")[0])
+    assert tuple(command.split()) == ON
 
 
 @pytest.mark.long
