@@ -16,6 +16,7 @@ from readme_lines import ROOT, Example, curl
 from support import Server, eventually, serving
 
 from taskmill.client import AsyncClient, Client, Submission
+from taskmill.tasks.sealing.keys import new_key
 
 ACTIONS = """
 from opentelemetry import trace
@@ -72,6 +73,10 @@ def heir() -> str:
 @action
 def heir_apart() -> str:
     return str(submit("quick", {"note": "child"}))
+
+@action(inline=True)
+def sums_up(batch: dict[str, Any]) -> None:
+    pass
 
 @action
 async def long() -> None:
@@ -283,6 +288,16 @@ def test_a_document_and_lines_are_traced_also_with_tasks_of_all_sorts(
     assert {span.parent for span in attempts} == {send.id}
 
 
+def test_a_batch_of_tasks_and_its_last_one_are_of_one_trace(server: Server, collector: Collector) -> None:
+    trace_id, said = headers()
+    body = {"tasks": [{"action": "quick"}, {"action": "flaky"}], "on_complete": {"action": "sums_up"}}
+    answer = server.request("POST", "/batches", body, said)
+    assert answer.status in (201, 202), answer.body
+    server.ended(answer.json()["on_complete"])
+    send, *attempts = collector.wait(trace_id, SEND, *[PROCESS] * 4)
+    assert {span.parent for span in attempts} == {send.id}
+
+
 @pytest.mark.parametrize("action", ["together", "jointly"])
 def test_a_batch_has_a_span_that_is_linked_to_those_of_its_tasks(
     server: Server, collector: Collector, action: str
@@ -369,23 +384,42 @@ def test_the_page_is_followed(
 
 @pytest.mark.long
 @pytest.mark.fault
-def test_a_kill_and_a_new_start_keep_the_parent(collector: Collector, tmp_path: Path) -> None:
+def test_a_kill_and_a_new_start_keep_the_parent_also_where_tasks_are_encrypted(
+    collector: Collector, tmp_path: Path
+) -> None:
     app = application(tmp_path / "app", ACTIONS)
-    to = ("-o", f"app:otel:endpoint={collector.url}")
-    trace_id, said = headers("vendor=here")
-    with serving(tmp_path, *ON, *to, directory=app, env=ENV) as first:
-        waits, later = headers()
+    index = (app / "_index.yaml").read_text()
+    index = index.replace(
+        "kind: task.service\n", "kind: task.service\n    encrypt: {keys: '${env:TASKMILL_KEYS}'}\n"
+    )
+    (app / "_index.yaml").write_text(index)
+    to = (*ON, "-o", f"app:otel:endpoint={collector.url}")
+    env = {**ENV, "TASKMILL_KEYS": new_key("test")}
+    (trace_id, said), (waits, later), (broken, flaky) = headers("vendor=here"), headers(), headers()
+    with serving(tmp_path, *to, directory=app, env=env) as first:
         id_ = submit(first, "killed", said, data={"file": str(tmp_path / "begun")})
         eventually((tmp_path / "begun").exists, 20)
         eventually(lambda: first.get(f"/tasks/{id_}").json()["status"] == "running")
         delayed = submit(first, "quick", later, delay=1)
+        assert first.ended(submit(first, "flaky", flaky))["status"] == "completed"
         (send,) = collector.wait(trace_id, SEND)
+        (failed,) = collector.wait(broken, PROCESS)
+        assert failed.fields["error.type"] == "ValueError"
         collector.wait(waits, SEND)
         first.kill()
-    with serving(tmp_path, *ON, *to, directory=app, env=ENV) as second:
+    with serving(tmp_path, *to, directory=app, env=env) as second:
         assert second.ended(id_, 30)["status"] == "completed"
         assert second.ended(delayed, 30)["status"] == "completed"
         (process,) = collector.wait(trace_id, PROCESS)
         assert (process.parent, process.fields["taskmill.attempt"]) == (send.id, 2)
         collector.wait(waits, PROCESS)
         assert second.terminate() == 0
+
+
+@pytest.mark.long
+def test_a_collector_that_is_away_holds_nothing_up(tmp_path: Path) -> None:
+    to = ("-o", "app:otel:endpoint=http://127.0.0.1:9")
+    with serving(tmp_path, *ON, *to, directory=tmp_path, env=ENV) as server:
+        ids = [submit(server, "uppercase", {}, data={"text": "a"}) for _ in range(20)]
+        assert all(server.ended(id_)["status"] == "completed" for id_ in ids)
+        assert server.terminate(60) == 0

@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
+from threading import Thread, get_ident
 
 import pytest
 
@@ -75,16 +75,15 @@ def test_a_batch_names_the_first_of_its_tasks() -> None:
     assert "task" not in found
 
 
-def test_what_runs_inline_is_not_named_by_other_threads() -> None:
+def test_what_runs_inline_is_not_named_by_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[dict[str, object]] = []
-    Inline.thread, Inline.task = Inline.thread or 1, Together([task("1")])
-    try:
-        thread = Thread(target=lambda: found.append(line()))
-        thread.start()
-        thread.join(10)
-    finally:
-        Inline.task = None
+    monkeypatch.setattr(Inline, "thread", get_ident())
+    monkeypatch.setattr(Inline, "task", Together([task("1")]))
+    thread = Thread(target=lambda: found.append(line()))
+    thread.start()
+    thread.join(10)
     assert "tasks" not in found[0]
+    assert line()["tasks"] == ["1"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from taskmill.tasks.actions.catalog import Catalog, Registered
 from taskmill.tasks.ids import IdSource
 from taskmill.tasks.intake.once import IdempotencyKey, Submitted, idempotency_key
 from taskmill.tasks.intake.placing import NewTask, Placing, followed
-from taskmill.tasks.intake.submission import PlainSubmission, Submission, read_submission
+from taskmill.tasks.intake.submission import PlainSubmission, Submission, full, read_submission
 
 Row = tuple[Any, ...]
 
@@ -29,10 +29,7 @@ class Wanted(NamedTuple):
 
     def queue(self, placing: Placing) -> str:
         """Return the queue that it will wait in."""
-        submission = self.submission
-        if not isinstance(submission, Submission):
-            submission = Submission(action=submission.action)
-        return placing.queue_of(submission, self.registered)
+        return placing.queue_of(full(self.submission), self.registered)
 
 
 def read(body: bytes, catalog: Catalog, placing: Placing) -> Wanted:
@@ -81,9 +78,7 @@ class Batch:
                 row = (id_, submission.action, queue, data, most, ids.now, version)
                 plain(row if trace is None else (*row, trace))
                 continue
-            if not isinstance(submission, Submission):
-                submission = Submission(action=submission.action, data=submission.data)
-            new = placing.place(id_, submission, registered, None, ids.now)
+            new = placing.place(id_, full(submission), registered, None, ids.now)
             new.batch = of
             if trace is not None:
                 new.message.trace = trace

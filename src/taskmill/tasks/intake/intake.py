@@ -23,7 +23,7 @@ from taskmill.tasks.intake.admission import Admission
 from taskmill.tasks.intake.answers import RETRY_AFTER, accept, idempotency_text, not_stored
 from taskmill.tasks.intake.backlog import Backlog
 from taskmill.tasks.intake.placing import NewTask, Placing, followed
-from taskmill.tasks.intake.submission import Submission, read_submission
+from taskmill.tasks.intake.submission import Submission, full, is_json, read_submission
 from taskmill.tasks.message import TaskMessage
 from taskmill.tasks.rows.store import Store
 from taskmill.tasks.waiting.submitting import patient
@@ -87,7 +87,7 @@ class Intake:
                 key = value
             elif name == b"prefer":
                 prefer = value if prefer is None else prefer + b"," + value
-        if media_type != JSON and not _is_json(media_type):
+        if media_type != JSON and not is_json(media_type):
             exchange.refuse(415, "Send the task as JSON, with `Content-Type: application/json`.")
             return
         if self._backlog.full or self._store.overloaded():
@@ -103,8 +103,7 @@ class Intake:
                     exchange = self.tracing.sending(exchange, message)
                 self._store.add(message, self._queue, self._ids.now, (exchange, message))
                 return
-            if not isinstance(submission, Submission):
-                submission = Submission(action=submission.action, data=submission.data)
+            submission = full(submission)
             text = submission.idempotency_key if key is None else idempotency_text(key.decode("latin-1"))
             idempotency = None if text is None else once.idempotency_key(text, exchange.body)
             self._submit_full(exchange, submission, registered, decoded, idempotency)
@@ -210,8 +209,7 @@ class Intake:
     def prepare(self, body: bytes, id_: bytes | None = None) -> NewTask:
         """Return the task that a body of ``POST /tasks`` asks for; raise BadRequest where it cannot be one."""
         submission, registered, decoded = read_submission(body, self._catalog)
-        if not isinstance(submission, Submission):
-            submission = Submission(action=submission.action, data=submission.data)
+        submission = full(submission)
         new = self._ids.next()
         return self._placing.place(id_ or new, submission, registered, decoded, self._ids.now)
 
@@ -300,8 +298,3 @@ class Intake:
             not_stored(exchange, error)
         else:
             accept(exchange, submitted)
-
-
-def _is_json(media_type: bytes) -> bool:
-    name = media_type.partition(b";")[0].strip().lower()
-    return name == JSON or (name.startswith(b"application/") and name.endswith(b"+json"))

@@ -98,6 +98,19 @@ class Submission(PlainSubmission, kw_only=True, forbid_unknown_fields=True):
     callback: Annotated[Url | Callback | None, means("A URL that is told how it has ended.")] = None
 
 
+def full(submission: PlainSubmission) -> Submission:
+    """Return a submission with all that may be in it."""
+    if isinstance(submission, Submission):
+        return submission
+    return Submission(action=submission.action, data=submission.data)
+
+
+def is_json(media_type: bytes) -> bool:
+    """Whether a body of a type is to be read as JSON."""
+    name = media_type.partition(b";")[0].strip().lower()
+    return name == b"application/json" or (name.startswith(b"application/") and name.endswith(b"+json"))
+
+
 _decode_plain = msgspec.json.Decoder(PlainSubmission).decode
 _decode_full = msgspec.json.Decoder(Submission).decode
 

@@ -291,13 +291,5 @@ MIGRATIONS = (
             "mysql": schema_sealing.MYSQL,
         },
     ),
-    Migration(
-        10,
-        "traces",
-        {
-            "sqlite": schema_trace.SQLITE,
-            "postgresql": schema_trace.POSTGRES,
-            "mysql": schema_trace.MYSQL,
-        },
-    ),
+    Migration(10, "traces", schema_trace.TRACE),
 )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from taskmill.tasks.tracing.tracing import Tracing
 
-FLUSH: Final = 5_000  # milliseconds for which the end waits until spans are sent
+FLUSH: Final = 5.0  # seconds for which the end waits until spans are sent
 
 
 class OtelConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
@@ -40,6 +40,9 @@ class OtelConfig(EntryConfig, kw_only=True, forbid_unknown_fields=True):
         str,
         Meta(min_length=1, description="What it is called in traces, unless `OTEL_SERVICE_NAME` says so."),
     ] = "taskmill"
+    error_details: Annotated[
+        bool, Meta(description="Whether messages and tracebacks of errors are sent, or their types alone.")
+    ] = True
 
 
 class Otel:
@@ -68,16 +71,16 @@ class Otel:
                 raise
             raise SupervisorError(f'it takes `{error.name}`: pip install "taskmill[otel]"') from None
         self._provider = provide(config.service_name, config.endpoint)
-        self._tracing = tasks.tracing = Tracing(
-            tracer_of(self._provider), config.service_name, config.endpoint
-        )
+        tracer, service = tracer_of(self._provider), config.service_name
+        tracing = Tracing(tracer, service, config.endpoint, error_details=config.error_details)
+        self._tracing = tasks.tracing = tracing
 
     async def stop(self) -> None:
         """Send what is left. The tasks have stopped."""
         tracing, self._tracing = self._tracing, None
-        flush = getattr(self._provider, "force_flush", None)
-        if tracing is None:
+        if tracing is None or self._provider is None:
             return
+        from taskmill.tasks.tracing.sdk import flush  # noqa: PLC0415 - not in the base install
+
         tracing.close()
-        if flush is not None:
-            await asyncio.to_thread(flush, FLUSH)
+        await asyncio.to_thread(flush, self._provider, FLUSH)

@@ -36,14 +36,17 @@ _error = msgspec.json.Decoder(TaskError).decode
 class Tracing:
     """Makes the spans of a task queue.
 
-    ``service`` and ``endpoint`` are for worker processes.
+    ``service`` and ``endpoint`` are for worker processes; ``error_details`` tells what an error says, and where it was.
     """
 
-    def __init__(self, tracer: Tracer, service: str, endpoint: str | None) -> None:
+    def __init__(
+        self, tracer: Tracer, service: str, endpoint: str | None, *, error_details: bool = True
+    ) -> None:
         self._own = ""  # the queue of plain tasks
         self._tracer = tracer
         self._service = service
         self._endpoint = endpoint
+        self._error_details = error_details
         self._open: dict[TaskMessage, Span] = {}
         self._since: Callable[[TaskMessage], int]  # when an attempt under way could have begun
 
@@ -194,14 +197,19 @@ class Tracing:
     def _end(self, span: Span, outcome: str, error: str | None) -> None:
         span.set_attribute("taskmill.outcome", outcome)
         if error is not None and span.is_recording():
-            found = _error(error)
-            span.set_attribute("error.type", found.type)
-            span.set_status(StatusCode.ERROR, found.message)
-            details = {"exception.type": found.type, "exception.message": found.message}
-            if found.traceback:
-                details["exception.stacktrace"] = found.traceback
-            span.add_event("exception", details)
+            self._fail(span, _error(error))
         span.end()
+
+    def _fail(self, span: Span, error: TaskError) -> None:
+        span.set_attribute("error.type", error.type)
+        if not self._error_details:
+            span.set_status(StatusCode.ERROR)
+            return
+        span.set_status(StatusCode.ERROR, error.message)
+        details = {"exception.type": error.type, "exception.message": error.message}
+        if error.traceback:
+            details["exception.stacktrace"] = error.traceback
+        span.add_event("exception", details)
 
 
 def _named(message: TaskMessage) -> dict[str, Any]:
