@@ -260,8 +260,7 @@ class TaskService:
         journal = Journal(database, feed, cluster.is_alone, lambda: self.nodes.id, cluster.now)
         self.streams = Streams(database, feed, journal, self.retention.was_pruned)
         self.followers.letters = letters
-        ways, dispatchers, backlog = cluster.ways, self.dispatchers, self.backlog
-        alarm = self._alarm
+        ways, dispatchers, backlog, alarm = cluster.ways, self.dispatchers, self.backlog, self._alarm
         turnover = Turnover(self.reader, traffic, dispatchers, ways, self.worker, alarm, self.limits, backlog)
         sweep = Sweep(database, self.nodes, turnover.returned, turnover.lost, letters)
         pauses, soon = self.control.follow_pauses, self.scheduler.soon
