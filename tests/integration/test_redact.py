@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 from apps import application
+from callbacks import ENTRIES as HOOKS
+from callbacks import told
 from external import Worker
+from receiver import receiving
 from submitting import post, submit, until
 from support import Server, serving
 
@@ -55,7 +58,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     index = application(directory / "app", ACTIONS) / "_index.yaml"
     service = "    kind: task.service\n"
     redact = "    redact: [data.card.number, result.token]\n"
-    index.write_text(index.read_text().replace(service, service + redact) + ENTRIES)
+    index.write_text(index.read_text().replace(service, service + redact) + ENTRIES + HOOKS)
     with serving(directory, str(directory / "app")) as server:
         yield server
 
@@ -131,3 +134,11 @@ def test_what_tasks_of_a_batch_came_to_is_shown_without(server: Server, tmp_path
     results = get(server, f"/batches/{answer.json()['id']}/results")["results"]
     for shown in (results, get(server, f"/tasks/{last['id']}")["data"]["batch"]["results"]):
         assert [one["result"] for one in shown] == [{"token": "[redacted]", "paid": "yes"}] * 2
+
+
+def test_a_url_is_told_without(server: Server, tmp_path: Path) -> None:
+    with receiving() as receiver:
+        data = {"card": CARD, "out": str(tmp_path / "out")}
+        message = told(receiver, submit(server, "pays", data, callback=f"{receiver.url}/hook"))
+    assert NUMBER not in json.dumps(message)
+    assert message["data"]["result"] == {"token": "[redacted]", "paid": "yes"}
