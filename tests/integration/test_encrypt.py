@@ -135,6 +135,8 @@ def test_a_task_waits_for_its_key(tmp_path: Path, start: Start) -> None:
     for id_ in (*ids, soon):
         task = until(server, id_, "queued")
         assert (task["attempt"], task["data"][:8]) == (0, "tm1:old:")
+        why = server.get(f"/tasks/{id_}/why").json()["waiting_for"]
+        assert {"reason": "key_missing", "key": "old"} in why
     assert server.get("/tasks?status=queued").json()["count"] == 3
     assert server.terminate() == 0
 

@@ -16,7 +16,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from taskmill.sql import Database, Lane, Transaction, coded
 from taskmill.sql.coded import Coded
 from taskmill.tasks.sealing.column import SealedText, Unopened
-from taskmill.tasks.sealing.keys import KeyMissing, Keyring, key_of
+from taskmill.tasks.sealing.keys import KeyMissing, Keyring, key_named, key_of
 
 T = TypeVar("T")
 Row = Sequence[Any]
@@ -204,6 +204,13 @@ def sealed(database: Database, keyring: Keyring) -> Database:
 def encrypts(database: Database) -> bool:
     """Whether a database encrypts."""
     return isinstance(database, _Sealed)
+
+
+def missing_key(database: Database, head: str) -> str | None:
+    """Return the key that a text needs, by its first characters, and the database lacks."""
+    key = key_named(head)
+    has = isinstance(database, _Sealed) and key in database.keyring.keys
+    return None if has else key
 
 
 def stored(database: Database) -> Database:

@@ -27,6 +27,7 @@ MISSING: Final = '`encrypt` needs the library cryptography: pip install "taskmil
 PREFIX: Final = "tm1:"  # of the format above; no JSON begins so
 
 SIZE: Final = 32  # bytes of a key
+HEAD: Final = 40  # characters that have a key's id in them
 _HALF: Final = 12  # bytes: half a nonce
 _TEXTS: Final = 2**24  # that are sealed with one first half of the nonce
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -150,6 +151,11 @@ def key_of(text: str) -> str | None:
     """Return the id of the key that a text is encrypted with; None where it is not encrypted."""
     found = _SEALED.fullmatch(text)
     return None if found is None else found[1]
+
+
+def key_named(head: str) -> str | None:
+    """Return the id of the key that a text is encrypted with, of which these are the first characters."""
+    return head.split(":")[1] if head.startswith(PREFIX) and head.count(":") > 1 else None
 
 
 def refuse_sealed(text: str | None) -> None:

@@ -8,7 +8,7 @@ from time import time
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, bindparam, func, literal_column, select
 from starlette.requests import Request
 
 from taskmill.http import Answer, BadRequest, Operation, parse_query
@@ -21,6 +21,8 @@ from taskmill.tasks.lifecycle import Status
 from taskmill.tasks.model import Id, StatusWord, Time, moment, timestamp
 from taskmill.tasks.openapi import words
 from taskmill.tasks.rows.schema import pause, task
+from taskmill.tasks.sealing.database import missing_key
+from taskmill.tasks.sealing.keys import HEAD
 from taskmill.tasks.service import TaskService
 from taskmill.tasks.view.line import Standing
 
@@ -33,6 +35,7 @@ THIS: Select[Any] = (
     select(
         task.c.status, task.c.action, task.c.queue, task.c.rank, task.c.run_at, task.c.started_at,
         task.c.limit_key, task.c.held, pause.c.paused_at, pause.c.paused_by,
+        func.substr(task.c.data, literal_column("1"), literal_column(str(HEAD))),  # as it is stored
     )
     .select_from(task.outerjoin(pause, pause.c.queue == task.c.queue))
     .where(task.c.id == bindparam("id_"))
@@ -90,6 +93,12 @@ class NoAction(msgspec.Struct, tag_field="reason", tag="no_action"):
     action: str
 
 
+class KeyMissing(msgspec.Struct, tag_field="reason", tag="key_missing"):
+    """Its data is encrypted with a key that this node does not have."""
+
+    key: str
+
+
 class NoQueue(msgspec.Struct, tag_field="reason", tag="no_queue"):
     """This application has no such queue."""
 
@@ -110,7 +119,19 @@ class Place(msgspec.Struct, tag_field="reason", tag="place"):
     more: bool
 
 
-Reason = Paused | Limited | Scheduled | Held | Follows | OfBatch | NoAction | NoQueue | NoConsumer | Place
+Reason = (
+    Paused
+    | Limited
+    | Scheduled
+    | Held
+    | Follows
+    | OfBatch
+    | NoAction
+    | KeyMissing
+    | NoQueue
+    | NoConsumer
+    | Place
+)
 
 
 class Running(msgspec.Struct):
@@ -141,6 +162,7 @@ class _This(msgspec.Struct):
     held: int | None
     paused_at: int | None
     paused_by: str | None
+    head: str  # of its data
 
 
 @Operation(
@@ -200,6 +222,8 @@ def _obstacles(tasks: TaskService, this: _This) -> Iterator[Reason]:
     """Find what keeps a task from starting, other than the tasks before it."""
     if tasks.catalog.find(this.action) is None:
         yield NoAction(this.action)
+    if (key := missing_key(tasks.store.database, this.head)) is not None:
+        yield KeyMissing(key)
     dispatcher = tasks.dispatchers.get(this.queue)
     if dispatcher is None:
         yield NoQueue(this.queue)

@@ -31,6 +31,7 @@ const REASONS = {
   place: (one) => (one.ahead === 0 ? "It is the next." : `${number(one.ahead)}${one.more ? " or more" : ""} go before it.`),
   no_consumer: (one) => `Nobody takes tasks of the queue ${one.queue}.`,
   no_action: (one) => `This application has no action ${one.action}.`,
+  key_missing: (one) => `Its data is encrypted with the key ${one.key}, which this server does not have.`,
   no_queue: (one) => `This application has no queue ${one.queue}.`,
   after: (one) => `It follows ${number(one.count)}${one.more ? " or more" : ""} that have not ended.`,
 };
