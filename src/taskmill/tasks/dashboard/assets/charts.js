@@ -36,7 +36,7 @@ function options(width, lines, write, least) {
     scales: { x: { time: true }, y: { range: (_, __, most) => [0, Math.max((most ?? 0) * 1.1, least)] } },
     axes: [
       { ...axis, values: "{HH}:{mm}", space: 70, size: 26 },
-      { ...axis, size: 54, space: 34, values: (_, ticks) => ticks.map((tick) => write(tick)) },
+      { ...axis, size: 54, space: 34, values: (_, ticks) => ticks.map((tick) => (tick === 0 ? "0" : write(tick))) },
     ],
     series: [
       { value: (_, at) => (at === null ? "" : new Date(at * 1000).toTimeString().slice(0, 5)), label: "at" },

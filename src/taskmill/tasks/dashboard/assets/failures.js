@@ -53,8 +53,8 @@ function Group({ of, reload }) {
     <p class="message">${of.error.message}</p>
     <p class="hint">Newest <${Time} at=${of.tasks[0].finished_at} /> · ${of.tasks.slice(0, SHOWN).map(
       (task) => html` <a class="id" href="#/tasks/${task.id}">${task.id.slice(-12)}</a>`)}</p>
-    <${Do} label="Run two, then the others" kind="main" done=${reload} run=${() => carefully(of.tasks, setTold)} />
-    <${Do} label="Run all again" done=${reload} run=${() => each(of.tasks, "retry")} />
+    <div class="buttons"><${Do} label="Run two, then the others" kind="main" done=${reload} run=${() => carefully(of.tasks, setTold)} />
+    <${Do} label="Run all again" done=${reload} run=${() => each(of.tasks, "retry")} /></div>
     <p role="status" class="hint">${told}</p>
   </li>`;
 }

@@ -117,10 +117,10 @@ function Choice({ given, choices, draft, change, none }) {
 }
 
 /** One value of a form, whatever it is made of: `path` is what a problem of the server calls it. */
-export function Field({ form, name, path, schema: asked, required, draft, change, wrong }) {
+export function Field({ form, name, path, schema: asked, required, item = false, draft, change, wrong }) {
   const { schema, optional } = form.read(asked);
   const kind = form.kind(schema);
-  const parts = { form, name, path, schema, required: required && !optional, draft, change, wrong };
+  const parts = { form, name, path, schema, required: required && !optional, item, draft, change, wrong };
   if (kind === "object") return html`<${Group} ...${parts} />`;
   if (kind === "array") return html`<${Items} ...${parts} />`;
   const id = `field-${path}`;
@@ -128,7 +128,7 @@ export function Field({ form, name, path, schema: asked, required, draft, change
   const hint = error ?? hintOf(kind, schema);
   const given = { id, name: path, "aria-describedby": hint && `${id}-hint`, "aria-invalid": error ? "true" : undefined };
   const typed = (event) => change(event.target.value);
-  const title = html`${name} ${required && kind !== "boolean" && html` <span class="hint">required</span>`}`;
+  const title = html`${name} ${required && !item && kind !== "boolean" && html` <span class="hint">required</span>`}`;
   const below = hint && html`<span id="${id}-hint" class=${error ? "wrong" : "hint"}>${hint}</span>`;
   if (kind === "boolean" && typeof draft === "boolean") {
     return html`<div class="field"><label class="check"><input type="checkbox" ...${given} checked=${draft}
@@ -150,9 +150,9 @@ export function Field({ form, name, path, schema: asked, required, draft, change
 }
 
 /** An object: its fields, or a button to add one where it may be left out. */
-function Group({ form, name, path, schema, required, draft, change, wrong }) {
+function Group({ form, name, path, schema, required, item, draft, change, wrong }) {
   const begin = () => change(form.fields(schema, (one, needed) => form.initial(one, needed)));
-  return html`<fieldset id="field-${path}" tabindex="-1"><legend>${name}${required && html` <span class="hint">required</span>`}</legend>
+  return html`<fieldset id="field-${path}" tabindex="-1"><legend>${name}${required && !item && html` <span class="hint">required</span>`}</legend>
     ${wrong[path] && html`<p class="wrong">${wrong[path]}</p>`}
     ${draft === null
       ? html`<button type="button" onClick=${begin}>Add <span class="unseen">${name}</span></button>`
@@ -167,14 +167,14 @@ export function Fields({ form, schema, draft, change, wrong, path = "" }) {
     change=${(value) => change({ ...draft, [name]: value })} />`);
 }
 
-function Items({ form, name, path, schema, draft, change, wrong }) {
+function Items({ form, name, path, schema, required, item, draft, change, wrong }) {
   const hint = hintOf("array", schema);
   const list = draft ?? [];
-  return html`<fieldset id="field-${path}" tabindex="-1"><legend>${name}</legend>
+  return html`<fieldset id="field-${path}" tabindex="-1"><legend>${name}${required && !item && html` <span class="hint">required</span>`}</legend>
     ${hint && html`<p class="hint">${hint}</p>`}
     ${wrong[path] && html`<p class="wrong">${wrong[path]}</p>`}
     ${list.map((one, place) => html`<div class="item" key=${place}>
-      <${Field} form=${form} name="${name} ${place + 1}" path="${path}[${place}]" schema=${schema.items} required draft=${one} wrong=${wrong}
+      <${Field} form=${form} name="${name} ${place + 1}" path="${path}[${place}]" schema=${schema.items} required item draft=${one} wrong=${wrong}
         change=${(value) => change(list.with(place, value))} />
       <button type="button" aria-label="Remove ${name} ${place + 1}" onClick=${() => change(list.toSpliced(place, 1))}>×</button></div>`)}
     <button type="button" onClick=${() => change([...list, form.initial(schema.items)])}>Add <span class="unseen">to ${name}</span></button>

@@ -137,7 +137,7 @@ export function List({ filters }) {
         <thead><tr><th scope="col"><span class="unseen">Select</span></th><th scope="col">Task</th><th scope="col">Action</th><th scope="col">Status</th>
           <th scope="col">Data</th><th scope="col">Created</th><th scope="col" class="n">Took</th></tr></thead>
         <tbody>
-          <tr class="space" aria-hidden="true"><td style=${{ height: `${first * HEIGHT}px` }} colspan="7"></td></tr>
+          <tr class="space" aria-hidden="true"><td style=${{ height: `${first * HEIGHT}px` }}></td></tr>
           ${rows.slice(first, last).map((task, place) => html`<tr key=${task.id} aria-rowindex=${first + place + 2}>
             <td><input type="checkbox" aria-label="Select ${task.action} ${task.id.slice(-12)}" checked=${selected.has(task.id)}
               onChange=${() => select(task)} /></td>
@@ -149,7 +149,7 @@ export function List({ filters }) {
             <td class="n">${took(task.started_at, task.finished_at)}</td>
           </tr>`)}
           <tr class="space" aria-hidden="true">
-            <td style=${{ height: `${(rows.length - last) * HEIGHT}px` }} colspan="7"></td></tr>
+            <td style=${{ height: `${(rows.length - last) * HEIGHT}px` }}></td></tr>
         </tbody>
       </table>
     </div>

@@ -89,7 +89,6 @@ const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 
 /** Seconds in words: `3 min`. */
 export function span(seconds) {
-  if (seconds === 0) return "0";
   if (seconds < 0.001) return "< 1 ms";
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
   const [unit, size] = UNITS.find(([, size]) => seconds >= size);

@@ -23,7 +23,7 @@ export function Registry({ rest: [asked] }) {
     <${Wrong} error=${error} />
     ${data && html`
       <div class="title tools"><span class="hint">${number(entries.length)} entries. An arrow goes to what an entry names;
-          a broken one to what it plugs itself into.</span>
+          a dashed one to what it plugs itself into.</span>
         <label class="inline"><input type="checkbox" checked=${all} onChange=${(event) => setAll(event.target.checked)} />
           with ${number(routes.length)} routes and functions</label></div>
       <${Graph} label="Entries and arrows" arrows=${arrows} chosen=${seen} choose=${setChosen}

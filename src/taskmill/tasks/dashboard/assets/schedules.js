@@ -18,11 +18,11 @@ export function Schedules() {
       <tbody>${schedules.map((one) => html`<tr key=${one.name}>
         <th scope="row">${one.name} ${one.paused && html`<span class="status paused">paused</span>`}</th>
         <td>${one.cron ? html`<code>${one.cron}</code> ${one.timezone}` : `every ${span(one.every)}`}</td>
-        <td>${one.action}</td><td class="cut data">${brief(one.data, 60)}</td>
+        <td>${one.action}</td><td class="cut data">${brief(one.data, 26)}</td>
         <td><${Time} at=${one.next_run_at} /></td>
         <td>${one.last_task_id ? html`<a href="#/tasks/${one.last_task_id}"><${Time} at=${one.last_run_at} /></a>` : "–"}</td>
-        <td class="buttons"><${Do} label="Run now" run=${() => post(`${path(one)}/run`)} done=${reload} />
+        <td><div class="buttons"><${Do} label="Run now" run=${() => post(`${path(one)}/run`)} done=${reload} />
           <${Do} label=${one.paused ? "Resume" : "Pause"} done=${reload}
-            run=${() => post(`${path(one)}/${one.paused ? "resume" : "pause"}`)} /></td>
+            run=${() => post(`${path(one)}/${one.paused ? "resume" : "pause"}`)} /></div></td>
       </tr>`)}</tbody><//>`}`;
 }
