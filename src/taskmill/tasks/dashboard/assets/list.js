@@ -9,7 +9,7 @@ import { Selection } from "./selection.js";
 const HEIGHT = 37; // pixels of a row, as the style sheet has it
 const BEYOND = 10; // rows above and below the seen ones
 const PAGE = 200; // tasks of the first request,
-const MORE = 500; // and of those that follow
+const MORE = 1000; // and of those that follow
 const STATUSES = ["queued", "scheduled", "running", "completed", "failed", "cancelled"];
 
 /** A part of the list with what is shown of it: a hundred thousand tasks with all their data would be too much. */
@@ -52,23 +52,25 @@ function changed(old, row, status) {
 function useTasks(filters) {
   const filter = query(filters);
   const [state, setState] = useState({ filter, rows: [], next: undefined, error: null });
-  const reading = useRef(null);
+  const reading = useRef(new Set()); // what is being asked for: the newest, and what lies below, go beside each other
   const joined = filter === "" ? "?" : `${filter}&`;
   const read = useCallback(async (cursor) => {
-    if (reading.current === filter) return;
-    reading.current = filter;
+    const asked = `${filter} ${cursor ? "below" : "newest"}`;
+    if (reading.current.has(asked)) return;
+    reading.current.add(asked);
     try {
       const part = cursor ? `limit=${MORE}&cursor=${cursor}` : `limit=${PAGE}`;
       const page = shortened(await get(`tasks${joined}${part}`));
       setState((before) => {
         const old = before.filter === filter ? before : { rows: [], next: undefined };
+        if (cursor && old.next !== cursor) return before; // the list has begun anew meanwhile
         const found = cursor ? { rows: [...old.rows, ...page.tasks], next: page.next } : headed(old, page);
         return { filter, ...found, error: null };
       });
     } catch (error) {
       setState((old) => ({ ...old, error }));
     }
-    if (reading.current === filter) reading.current = null;
+    reading.current.delete(asked);
   }, [filter]);
   useLook(read);
   useEffect(() => changes.listen({
