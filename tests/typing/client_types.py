@@ -3,7 +3,18 @@
 from typing import Any, assert_type, reveal_type
 
 from taskmill import action
-from taskmill.client import AsyncClient, AsyncHandle, Client, Handle, Submission, Task
+from taskmill.client import (
+    AsyncClient,
+    AsyncHandle,
+    Client,
+    Handle,
+    LogEvent,
+    ProgressEvent,
+    ResetEvent,
+    StatusEvent,
+    Submission,
+    Task,
+)
 
 
 @action
@@ -34,6 +45,11 @@ assert_type(client.submit("uppercase", {"text": "hi"}, delay=3), Handle[Any])
 assert_type(client.submit_many([uppercase.submission(text) for text in "ab"]), list[Handle[str]])
 assert_type(client.submit_many([Submission("sum", {"numbers": [1]}, result_type=int)]), list[Handle[int]])
 assert_type(next(client.list(status="failed", limit=3)), Task)
+for event in client.stream(action="mail"):
+    assert_type(event, StatusEvent | ProgressEvent | LogEvent | ResetEvent)
+    match event:
+        case ProgressEvent():
+            assert_type(event.total, float | None)
 
 
 async def use(other: AsyncClient) -> None:
@@ -52,4 +68,5 @@ uppercase.with_options(dely=5)  # error: call-arg
 uppercase.with_options(priority="high")  # error: arg-type
 client.submit("uppercase", {}, prio=3)  # error: call-overload
 client.list(stats="failed")  # error: call-arg
+client.stream(stats="failed")  # error: call-arg
 Client(urls="x")  # error: call-arg
