@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 from apps import application
 from support import Server, eventually, serving
+from typer.testing import CliRunner
 
+from taskmill.cli import app as cli
 from taskmill.client import (
     AsyncClient,
     Client,
@@ -168,11 +170,9 @@ def _gather(client: Client, id_: str, events: list[Event]) -> list[Event]:
 
 
 def taskmill(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "taskmill", *arguments],
-        env={**os.environ, "TASKMILL_URL": server.url},
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    """Run a command in this process: each of its own takes a second to start."""
+    ran = CliRunner().invoke(cli, list(arguments), env={"TASKMILL_URL": server.url})
+    return subprocess.CompletedProcess(arguments, ran.exit_code, ran.stdout, ran.stderr)
 
 
 def test_the_command_writes_plain_lines_and_json(server: Server) -> None:
