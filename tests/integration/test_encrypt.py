@@ -86,6 +86,7 @@ def test_nothing_is_legible_where_it_is_stored(tmp_path: Path, url: str | None, 
     # Another key is the first: all of it is written anew.
     assert "encrypted with the key new" in again(application, data, f"{NEW},{OLD}")
     assert (kept(place, before) | kept(place, after), keys_in(place)) == (set(), {"new"})
+    assert in_files(data, before) == []  # nor in what was overwritten
     server = start(application, NEW).wait_ready(30)
     check_shown(server, first, before)
     check_shown(server, second, after)

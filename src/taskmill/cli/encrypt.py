@@ -77,13 +77,16 @@ def off(
 
 def _write_anew(directory: Path, data_dir: Path, override: list[str], *, encrypted: bool) -> None:
     from taskmill.sql import DatabaseError  # noqa: PLC0415 - slow to import, and not for every command
+    from taskmill.sql.rewriting import write_anew  # noqa: PLC0415
 
     registry = read(directory, override)
     keyring = data.keyring_of(registry)
     if keyring is None:
         wrong("the task.service declares no `encrypt`: give it the keys")
     try:
-        count = asyncio.run(_again(data.database_of(registry, data_dir), keyring, encrypted=encrypted))
+        database = data.database_of(registry, data_dir)
+        count = asyncio.run(_again(database, keyring, encrypted=encrypted))
+        write_anew(database)
     except DatabaseError as error:
         failed(str(error))
     how = f"encrypted with the key {keyring.first.id}" if encrypted else "decrypted"
