@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
-from taskmill.client import AsyncClient, AsyncHandle, Client
+from taskmill.client import AsyncBatchHandle, AsyncClient, AsyncHandle, Client
 
 KINDS = ["blocking", "async"]
 
@@ -43,7 +43,7 @@ class _Outside:
         return asyncio.run_coroutine_threadsafe(awaited(), self._loop).result(60)
 
     def _outside(self, value: Any) -> Any:
-        if isinstance(value, AsyncHandle):
+        if isinstance(value, AsyncHandle | AsyncBatchHandle):
             return _Outside(value, self._loop)
         if isinstance(value, list):
             return [self._outside(one) for one in value]

@@ -18,6 +18,7 @@ from taskmill.client import (
     Submission,
     TaskCancelled,
     TaskFailed,
+    batch_calls,
 )
 
 ACTIONS = """
@@ -32,6 +33,10 @@ def broken() -> None:
 @action(inline=True)
 def describe(size: int) -> dict[str, int]:
     return {"size": size}
+
+@action(inline=True)
+def gathered(batch: dict[str, Any], title: str) -> dict[str, list[int]]:
+    return {title: [one["result"]["size"] for one in batch["results"]]}
 
 @action
 async def forever() -> None:
@@ -191,7 +196,7 @@ def test_why_a_task_waits_and_pause_of_its_queue(mill: Client) -> None:
 
 def test_actions_are_listed_with_their_schemas(mill: Client) -> None:
     actions = {action.name: action for action in mill.actions()}
-    assert list(actions) == ["broken", "describe", "forever", "greet"]
+    assert list(actions) == ["broken", "describe", "forever", "gathered", "greet"]
     assert actions["describe"].data["$defs"]["describe_data"]["required"] == ["size"]
     assert actions["greet"].options.runs == "inline"
 
@@ -246,3 +251,44 @@ def test_a_list_goes_over_all_pages(kind: str, tmp_path: Path) -> None:
         listed = [task.id for task in mill.list(action="uppercase")]
         assert listed == sorted((handle.id for handle in handles), reverse=True)
         assert len(listed) == 3_000
+
+
+def test_batches(mill: Client) -> None:
+    last = Submission("gathered", {"title": "all"})
+    batch = mill.batch(
+        [Submission("describe", {"size": n}, name=f"n{n}") for n in range(3)], on_complete=last
+    )
+    assert batch.on_complete is not None
+    assert mill.result(batch.on_complete, WAIT) == {"all": [0, 1, 2]}
+    ended = batch.wait(WAIT)
+    assert (ended.status, ended.progress.done, ended.counts.completed, ended.failed) == ("ended", 3, 3, [])
+    assert [(one.name, one.result) for one in batch.results()] == [(f"n{n}", {"size": n}) for n in range(3)]
+    assert next(mill.batches()).id == batch.id
+    assert mill.get_batch(batch.id).progress.total == 3
+
+
+def test_an_open_batch(mill: Client) -> None:
+    batch = mill.batch(open=True, name="open")
+    (broken, waits) = batch.add(
+        [Submission("broken", name="b"), Submission("describe", {"size": 1}, delay=600)]
+    )
+    assert mill.wait(broken, WAIT).status == "failed"
+    assert batch.get().status == "open"
+    with pytest.raises(TimeoutError, match=r"1 of 2"):
+        batch.wait(0)
+    assert batch.close().status == "running"
+    with pytest.raises(ProblemError, match="no more tasks"):
+        batch.add([Submission("greet")])
+    assert batch.cancel().cancelled_at is not None
+    assert [(one.id, one.name, one.status) for one in batch.wait(WAIT).failed] == [
+        (broken, "b", "failed"),
+        (waits, None, "cancelled"),
+    ]
+
+
+def test_a_batch_of_more_than_fit_in_a_request(mill: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_calls, "MOST", 2)
+    for size in (2, 5):
+        batch = mill.batch(Submission("describe", {"size": n}) for n in range(size))
+        assert len(batch.ids) == size
+        assert batch.wait(WAIT).progress.total == size

@@ -3,6 +3,7 @@
 from taskmill.cli import (
     actions,
     backup,
+    batches,
     bulk,
     check,
     encrypt,
@@ -28,6 +29,7 @@ __all__ = [
     "actions",
     "app",
     "backup",
+    "batches",
     "bulk",
     "check",
     "encrypt",

@@ -1,6 +1,9 @@
 """The caller's side: ask a server for tasks from Python. Imports nothing of a server."""
 
 from taskmill.client.aio import AsyncClient
+from taskmill.client.batch_calls import BatchOptions
+from taskmill.client.batch_model import Batch, Lost, Member
+from taskmill.client.batches import AsyncBatchHandle, BatchHandle
 from taskmill.client.blocking import Client
 from taskmill.client.default import configure, default_async_client, default_client
 from taskmill.client.errors import (
@@ -36,9 +39,13 @@ __all__ = [
     "ActionInfo",
     "AddressError",
     "Answer",
+    "AsyncBatchHandle",
     "AsyncClient",
     "AsyncHandle",
     "Attempt",
+    "Batch",
+    "BatchHandle",
+    "BatchOptions",
     "Changed",
     "Client",
     "ClientError",
@@ -46,6 +53,8 @@ __all__ = [
     "FieldError",
     "Handle",
     "LogEvent",
+    "Lost",
+    "Member",
     "NotEnded",
     "NotTaskmill",
     "ProblemError",

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar, Unpack, overload
 
 from taskmill.client import calls, results, walks
 from taskmill.client.abreast import all_of
+from taskmill.client.batches import AsyncBatching
 from taskmill.client.errors import ProblemError, ServerAway
 from taskmill.client.events import Event
 from taskmill.client.filters import Filters, plain
@@ -27,7 +28,7 @@ from taskmill.client.wire import Answer, AsyncSender, Unreachable, write
 T = TypeVar("T")
 
 
-class AsyncClient:
+class AsyncClient(AsyncBatching):
     """Asks a server, from one event loop; :class:`Settings` are its arguments.
 
     Every method may raise ServerAway, NotTaskmill, or ProblemError where the server refuses.
@@ -72,7 +73,7 @@ class AsyncClient:
         However often it has to be sent, it is one task. Raises also ValueError or TypeError for what cannot be sent.
         """
         submission = Submission(action, data, **options) if isinstance(action, str) else action
-        return AsyncHandle(self, await self._ask(calls.submit(submission)), submission.result_type)
+        return AsyncHandle(self, await self.ask(calls.submit(submission)), submission.result_type)
 
     async def submit_many(self, submissions: Iterable[Submission[T]]) -> list[AsyncHandle[T]]:
         """Submit many tasks, a thousand with each request; return their handles in the same order.
@@ -92,18 +93,18 @@ class AsyncClient:
 
     async def get(self, id_: str) -> Task:
         """Return a task with its last attempts; raise ProblemError: 404, or 410 where it was pruned."""
-        return await self._ask(calls.task(id_))
+        return await self.ask(calls.task(id_))
 
     async def why(self, id_: str) -> Why:
         """Return what a task waits for."""
-        return await self._ask(calls.why(id_))
+        return await self.ask(calls.why(id_))
 
     async def wait(self, id_: str, timeout: float | None = None) -> Task:  # noqa: ASYNC109
         """Return a task once it has ended; raise NotEnded after ``timeout`` seconds."""
         looks = results.Looks(timeout, self._settings.timeout, self._slots)
         while True:
             with looks.look() as held:
-                task = await self._ask(calls.task(id_, held))
+                task = await self.ask(calls.task(id_, held))
             if task.ended:
                 return task
             await asyncio.sleep(looks.rest(task))
@@ -133,7 +134,7 @@ class AsyncClient:
     async def cancel(self, id_: str) -> Task:
         """Cancel a task, also one that runs; raise ProblemError (409) where it has ended."""
         try:
-            return await self._ask(calls.cancel(id_))
+            return await self.ask(calls.cancel(id_))
         except ProblemError as error:
             if error.repeated and error.status == 409 and (task := await self.get(id_)).status == "cancelled":
                 return task
@@ -141,23 +142,23 @@ class AsyncClient:
 
     async def retry(self, id_: str) -> Task:
         """Run a failed or cancelled task again; raise ProblemError (409) where it is neither."""
-        return await self._ask(calls.retry(id_))
+        return await self.ask(calls.retry(id_))
 
     async def release(self, id_: str) -> None:
         """Let a task run that was submitted with ``hold``; raise ProblemError (409) where it has been cancelled."""
-        await self._ask(calls.release(id_))
+        await self.ask(calls.release(id_))
 
     async def drop(self, id_: str) -> Task:
         """Take back a task that was submitted with ``hold``; raise ProblemError (409) where it was released."""
-        return await self._ask(calls.drop(id_))
+        return await self.ask(calls.drop(id_))
 
     async def cancel_many(self, *, dry_run: bool = False, **filters: Unpack[Filters]) -> int:
         """Cancel all that pass the filters, or, dry, only count them; return how many those are."""
         many = walks.Many("cancel", plain(filters))
         if dry_run:
-            return (await self._ask(many.counting())).count
+            return (await self.ask(many.counting())).count
         while (call := many.following()) is not None:
-            many.take(await self._ask(call))
+            many.take(await self.ask(call))
         return many.count
 
     async def retry_many(
@@ -166,9 +167,9 @@ class AsyncClient:
         """Run all again that pass the filters, ``canary`` of them first: where one fails as before, only those."""
         many = walks.Many("retry", plain(filters), canary)
         if dry_run:
-            return await self._ask(many.counting())
+            return await self.ask(many.counting())
         while (call := many.following()) is not None:
-            many.take(await self._ask(call))
+            many.take(await self.ask(call))
         return many.outcome()
 
     async def prune(self, older_than: Duration | None = None, status: str | None = None) -> int:
@@ -176,35 +177,35 @@ class AsyncClient:
         age = None if older_than is None else seconds("older_than", older_than)
         count, more = 0, True
         while more:
-            pruned = await self._ask(calls.prune(age, status))
+            pruned = await self.ask(calls.prune(age, status))
             count, more = count + pruned.count, pruned.more
         return count
 
     async def actions(self) -> list[ActionInfo]:
         """Return what the server can be asked to do, by name."""
-        return await self._ask(calls.actions())
+        return await self.ask(calls.actions())
 
     async def queues(self) -> list[Queue]:
         """Return the state of every queue."""
-        return await self._ask(calls.queues())
+        return await self.ask(calls.queues())
 
     async def queue(self, name: str) -> Queue:
         """Return the state of a queue."""
-        return await self._ask(calls.queue(name))
+        return await self.ask(calls.queue(name))
 
     async def pause(self, queue: str, by: str | None = None) -> Queue:
         """Begin no more tasks of a queue until it is resumed; ``by`` says who wants that."""
-        return await self._ask(calls.pause(queue, by))
+        return await self.ask(calls.pause(queue, by))
 
     async def resume(self, queue: str) -> Queue:
         """Begin tasks of a queue again."""
-        return await self._ask(calls.resume(queue))
+        return await self.ask(calls.resume(queue))
 
     async def schedules(self) -> AsyncIterator[Schedule]:
         """Yield the schedules by name, page by page."""
         cursor: str | None = None
         while True:
-            page = await self._ask(calls.schedules(cursor, calls.STEP))
+            page = await self.ask(calls.schedules(cursor, calls.STEP))
             for schedule in page.schedules:
                 yield schedule
             if (cursor := page.next) is None:
@@ -212,31 +213,31 @@ class AsyncClient:
 
     async def schedule(self, name: str) -> Schedule:
         """Return a schedule with its last runs."""
-        return await self._ask(calls.schedule(name))
+        return await self.ask(calls.schedule(name))
 
     async def put_schedule(self, name: str, action: str, data: object = None, **fields: object) -> Schedule:
         """Make a schedule, or replace it; ``fields`` as in `PUT /schedules`, such as `cron` or `every`."""
-        return await self._ask(calls.put_schedule(name, action, data, fields))
+        return await self.ask(calls.put_schedule(name, action, data, fields))
 
     async def delete_schedule(self, name: str) -> None:
         """Remove a schedule; the tasks that it has submitted stay."""
         try:
-            await self._ask(calls.delete_schedule(name))
+            await self.ask(calls.delete_schedule(name))
         except ProblemError as error:
             if not (error.repeated and error.status == 404):
                 raise
 
     async def run_schedule(self, name: str) -> AsyncHandle[Any]:
         """Submit a schedule's task now."""
-        return AsyncHandle(self, await self._ask(calls.run_schedule(name)))
+        return AsyncHandle(self, await self.ask(calls.run_schedule(name)))
 
     async def pause_schedule(self, name: str) -> Schedule:
         """Let a schedule's times pass without a task."""
-        return await self._ask(calls.change_schedule(name, "pause"))
+        return await self.ask(calls.change_schedule(name, "pause"))
 
     async def resume_schedule(self, name: str) -> Schedule:
         """Run a schedule again, from its next time on."""
-        return await self._ask(calls.change_schedule(name, "resume"))
+        return await self.ask(calls.change_schedule(name, "resume"))
 
     async def request(
         self,
@@ -250,13 +251,13 @@ class AsyncClient:
 
         Only a GET is sent again where the first may have been heard.
         """
-        return await self._ask(calls.anything(method, path, query or {}, body, headers or {}))
+        return await self.ask(calls.anything(method, path, query or {}, body, headers or {}))
 
     async def list(self, *, limit: int | None = None, **filters: Unpack[Filters]) -> AsyncIterator[Task]:
         """Yield the tasks that pass the filters, the newest first, page by page, ``limit`` at most."""
         pages = walks.Pages(plain(filters), limit)
         while (call := pages.following()) is not None:
-            for task in pages.take(await self._ask(call)):
+            for task in pages.take(await self.ask(call)):
                 yield task
 
     async def _submit_portion(
@@ -266,7 +267,7 @@ class AsyncClient:
         until = time.monotonic() + self._settings.retry_for
         try:
             while (call := portion.following()) is not None:
-                if not await self._ask(call):
+                if not await self.ask(call):
                     if time.monotonic() >= until:
                         portion.give_up()
                     else:
@@ -274,13 +275,12 @@ class AsyncClient:
         except ProblemError as error:
             portion.refuse(error)
         return [
-            outcome
-            if isinstance(outcome, ProblemError)
-            else AsyncHandle(self, outcome, submission.result_type)
-            for submission, outcome in zip(submissions, portion.outcomes(), strict=True)
+            one if isinstance(one, ProblemError) else AsyncHandle(self, one, submission.result_type)
+            for submission, one in zip(submissions, portion.outcomes(), strict=True)
         ]
 
-    async def _ask(self, call: calls.Call[T]) -> T:
+    async def ask(self, call: calls.Call[T], /) -> T:
+        """Send a request, as often as it takes, and return what its answer becomes."""
         data = write(self._origin, call.method, call.target, {**self._headers, **call.headers}, call.body)
         patience = Patience(self._settings.retry_for, safe=call.safe)
         while True:

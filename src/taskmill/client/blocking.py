@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from taskmill.client import calls, results, walks
+from taskmill.client.batches import Batching
 from taskmill.client.errors import ProblemError, ServerAway
 from taskmill.client.events import Event
 from taskmill.client.filters import Filters, plain
@@ -26,7 +27,7 @@ from taskmill.client.wire import Answer, Sender, Unreachable, write
 T = TypeVar("T")
 
 
-class Client:
+class Client(Batching):
     """Asks a server. Threads may share one; :class:`Settings` are its arguments.
 
     Every method may raise ServerAway, NotTaskmill, or ProblemError where the server refuses.
@@ -69,7 +70,7 @@ class Client:
         However often it has to be sent, it is one task. Raises also ValueError or TypeError for what cannot be sent.
         """
         submission = Submission(action, data, **options) if isinstance(action, str) else action
-        return Handle(self, self._ask(calls.submit(submission)), submission.result_type)
+        return Handle(self, self.ask(calls.submit(submission)), submission.result_type)
 
     def submit_many(self, submissions: Iterable[Submission[T]]) -> list[Handle[T]]:
         """Submit many tasks, a thousand with each request; return their handles in the same order.
@@ -86,18 +87,18 @@ class Client:
 
     def get(self, id_: str) -> Task:
         """Return a task with its last attempts; raise ProblemError: 404, or 410 where it was pruned."""
-        return self._ask(calls.task(id_))
+        return self.ask(calls.task(id_))
 
     def why(self, id_: str) -> Why:
         """Return what a task waits for."""
-        return self._ask(calls.why(id_))
+        return self.ask(calls.why(id_))
 
     def wait(self, id_: str, timeout: float | None = None) -> Task:
         """Return a task once it has ended; raise NotEnded after ``timeout`` seconds."""
         looks = results.Looks(timeout, self._settings.timeout, self._slots)
         while True:
             with looks.look() as held:
-                task = self._ask(calls.task(id_, held))
+                task = self.ask(calls.task(id_, held))
             if task.ended:
                 return task
             time.sleep(looks.rest(task))
@@ -123,7 +124,7 @@ class Client:
     def cancel(self, id_: str) -> Task:
         """Cancel a task, also one that runs; raise ProblemError (409) where it has ended."""
         try:
-            return self._ask(calls.cancel(id_))
+            return self.ask(calls.cancel(id_))
         except ProblemError as error:
             if error.repeated and error.status == 409 and (task := self.get(id_)).status == "cancelled":
                 return task
@@ -131,23 +132,23 @@ class Client:
 
     def retry(self, id_: str) -> Task:
         """Run a failed or cancelled task again; raise ProblemError (409) where it is neither."""
-        return self._ask(calls.retry(id_))
+        return self.ask(calls.retry(id_))
 
     def release(self, id_: str) -> None:
         """Let a task run that was submitted with ``hold``; raise ProblemError (409) where it has been cancelled."""
-        self._ask(calls.release(id_))
+        self.ask(calls.release(id_))
 
     def drop(self, id_: str) -> Task:
         """Take back a task that was submitted with ``hold``; raise ProblemError (409) where it was released."""
-        return self._ask(calls.drop(id_))
+        return self.ask(calls.drop(id_))
 
     def cancel_many(self, *, dry_run: bool = False, **filters: Unpack[Filters]) -> int:
         """Cancel all that pass the filters, or, dry, only count them; return how many those are."""
         many = walks.Many("cancel", plain(filters))
         if dry_run:
-            return self._ask(many.counting()).count
+            return self.ask(many.counting()).count
         while (call := many.following()) is not None:
-            many.take(self._ask(call))
+            many.take(self.ask(call))
         return many.count
 
     def retry_many(
@@ -156,9 +157,9 @@ class Client:
         """Run all again that pass the filters, ``canary`` of them first: where one fails as before, only those."""
         many = walks.Many("retry", plain(filters), canary)
         if dry_run:
-            return self._ask(many.counting())
+            return self.ask(many.counting())
         while (call := many.following()) is not None:
-            many.take(self._ask(call))
+            many.take(self.ask(call))
         return many.outcome()
 
     def prune(self, older_than: Duration | None = None, status: str | None = None) -> int:
@@ -166,66 +167,66 @@ class Client:
         age = None if older_than is None else seconds("older_than", older_than)
         count, more = 0, True
         while more:
-            pruned = self._ask(calls.prune(age, status))
+            pruned = self.ask(calls.prune(age, status))
             count, more = count + pruned.count, pruned.more
         return count
 
     def actions(self) -> list[ActionInfo]:
         """Return what the server can be asked to do, by name."""
-        return self._ask(calls.actions())
+        return self.ask(calls.actions())
 
     def queues(self) -> list[Queue]:
         """Return the state of every queue."""
-        return self._ask(calls.queues())
+        return self.ask(calls.queues())
 
     def queue(self, name: str) -> Queue:
         """Return the state of a queue."""
-        return self._ask(calls.queue(name))
+        return self.ask(calls.queue(name))
 
     def pause(self, queue: str, by: str | None = None) -> Queue:
         """Begin no more tasks of a queue until it is resumed; ``by`` says who wants that."""
-        return self._ask(calls.pause(queue, by))
+        return self.ask(calls.pause(queue, by))
 
     def resume(self, queue: str) -> Queue:
         """Begin tasks of a queue again."""
-        return self._ask(calls.resume(queue))
+        return self.ask(calls.resume(queue))
 
     def schedules(self) -> Iterator[Schedule]:
         """Yield the schedules by name, page by page."""
         cursor: str | None = None
         while True:
-            page = self._ask(calls.schedules(cursor, calls.STEP))
+            page = self.ask(calls.schedules(cursor, calls.STEP))
             yield from page.schedules
             if (cursor := page.next) is None:
                 return
 
     def schedule(self, name: str) -> Schedule:
         """Return a schedule with its last runs."""
-        return self._ask(calls.schedule(name))
+        return self.ask(calls.schedule(name))
 
     def put_schedule(self, name: str, action: str, data: object = None, **fields: object) -> Schedule:
         """Make a schedule, or replace it; ``fields`` as in `PUT /schedules`, such as `cron` or `every`."""
-        return self._ask(calls.put_schedule(name, action, data, fields))
+        return self.ask(calls.put_schedule(name, action, data, fields))
 
     def delete_schedule(self, name: str) -> None:
         """Remove a schedule; the tasks that it has submitted stay."""
         try:
-            self._ask(calls.delete_schedule(name))
+            self.ask(calls.delete_schedule(name))
         except ProblemError as error:
             if not (error.repeated and error.status == 404):
                 raise
 
     def run_schedule(self, name: str) -> Handle[Any]:
         """Submit a schedule's task now."""
-        return Handle(self, self._ask(calls.run_schedule(name)))
+        return Handle(self, self.ask(calls.run_schedule(name)))
 
     def pause_schedule(self, name: str) -> Schedule:
         """Let a schedule's times pass without a task."""
-        return self._ask(calls.change_schedule(name, "pause"))
+        return self.ask(calls.change_schedule(name, "pause"))
 
     def resume_schedule(self, name: str) -> Schedule:
         """Run a schedule again, from its next time on."""
-        return self._ask(calls.change_schedule(name, "resume"))
+        return self.ask(calls.change_schedule(name, "resume"))
 
     def request(
         self,
@@ -239,20 +240,20 @@ class Client:
 
         Only a GET is sent again where the first may have been heard.
         """
-        return self._ask(calls.anything(method, path, query or {}, body, headers or {}))
+        return self.ask(calls.anything(method, path, query or {}, body, headers or {}))
 
     def list(self, *, limit: int | None = None, **filters: Unpack[Filters]) -> Iterator[Task]:
         """Yield the tasks that pass the filters, the newest first, page by page, ``limit`` at most."""
         pages = walks.Pages(plain(filters), limit)
         while (call := pages.following()) is not None:
-            yield from pages.take(self._ask(call))
+            yield from pages.take(self.ask(call))
 
     def _submit_portion(self, submissions: Sequence[Submission[T]]) -> Sequence[Handle[T] | ProblemError]:
         portion = Portion(submissions)
         until = time.monotonic() + self._settings.retry_for
         try:
             while (call := portion.following()) is not None:
-                if not self._ask(call):
+                if not self.ask(call):
                     if time.monotonic() >= until:
                         portion.give_up()
                     else:
@@ -264,7 +265,8 @@ class Client:
             for submission, outcome in zip(submissions, portion.outcomes(), strict=True)
         ]
 
-    def _ask(self, call: calls.Call[T]) -> T:
+    def ask(self, call: calls.Call[T], /) -> T:
+        """Send a request, as often as it takes, and return what its answer becomes."""
         data = write(self._origin, call.method, call.target, {**self._headers, **call.headers}, call.body)
         patience = Patience(self._settings.retry_for, safe=call.safe)
         while True:

@@ -55,27 +55,27 @@ def submit(submission: Submission[Any]) -> Call[tuple[model.Submitted, bool]]:
 
 def task(id_: str, wait: float = 0.0) -> Call[model.Task]:
     """Get one task, once it has ended or after ``wait`` seconds."""
-    return Call("GET", target("tasks", id_, wait=round(wait, 3) or None), _as(model.Task))
+    return Call("GET", target("tasks", id_, wait=round(wait, 3) or None), as_(model.Task))
 
 
 def why(id_: str) -> Call[model.Why]:
     """Get what a task waits for."""
-    return Call("GET", target("tasks", id_, "why"), _as(model.Why))
+    return Call("GET", target("tasks", id_, "why"), as_(model.Why))
 
 
 def page(filters: Mapping[str, object], cursor: str | None, limit: int) -> Call[model.Page]:
     """Get a page of the tasks that pass the filters."""
-    return Call("GET", target("tasks", **filters, limit=limit, cursor=cursor), _as(model.Page))
+    return Call("GET", target("tasks", **filters, limit=limit, cursor=cursor), as_(model.Page))
 
 
 def cancel(id_: str) -> Call[model.Task]:
     """Cancel one task."""
-    return Call("POST", target("tasks", id_, "cancel"), _as(model.Task))
+    return Call("POST", target("tasks", id_, "cancel"), as_(model.Task))
 
 
 def retry(id_: str) -> Call[model.Task]:
     """Run one task again. Sent twice, it could run twice."""
-    return Call("POST", target("tasks", id_, "retry"), _as(model.Task), safe=False)
+    return Call("POST", target("tasks", id_, "retry"), as_(model.Task), safe=False)
 
 
 def release(id_: str) -> Call[None]:
@@ -85,59 +85,59 @@ def release(id_: str) -> Call[None]:
 
 def drop(id_: str) -> Call[model.Task]:
     """Drop a held task."""
-    return Call("DELETE", target("tasks", id_), _as(model.Task))
+    return Call("DELETE", target("tasks", id_), as_(model.Task))
 
 
 def change_many(verb: str, fields: Mapping[str, object]) -> Call[model.Changed]:
     """Cancel, or run again, a part of those that pass the filters. Sent twice, the count would be wrong."""
-    return Call("POST", target("tasks", verb), _as(model.Changed), msgspec.json.encode(fields), safe=False)
+    return Call("POST", target("tasks", verb), as_(model.Changed), msgspec.json.encode(fields), safe=False)
 
 
 def prune(older_than: float | None, status: str | None) -> Call[model.Pruned]:
     """Remove tasks that ended long ago."""
     body = msgspec.json.encode(given(older_than=older_than, status=status))
-    return Call("POST", "/tasks/prune", _as(model.Pruned), body, safe=False)
+    return Call("POST", "/tasks/prune", as_(model.Pruned), body, safe=False)
 
 
 def actions() -> Call[list[model.ActionInfo]]:
     """Get every action."""
-    return Call("GET", "/actions", lambda answer: _as(model.Actions)(answer).actions)
+    return Call("GET", "/actions", lambda answer: as_(model.Actions)(answer).actions)
 
 
 def queues() -> Call[list[model.Queue]]:
     """Get the state of every queue."""
-    return Call("GET", "/queues", lambda answer: _as(model.Queues)(answer).queues)
+    return Call("GET", "/queues", lambda answer: as_(model.Queues)(answer).queues)
 
 
 def queue(name: str) -> Call[model.Queue]:
     """Get the state of one queue."""
-    return Call("GET", target("queues", name), _as(model.Queue))
+    return Call("GET", target("queues", name), as_(model.Queue))
 
 
 def pause(name: str, by: str | None) -> Call[model.Queue]:
     """Begin no more tasks of a queue."""
-    return Call("POST", target("queues", name, "pause"), _as(model.Queue), msgspec.json.encode(given(by=by)))
+    return Call("POST", target("queues", name, "pause"), as_(model.Queue), msgspec.json.encode(given(by=by)))
 
 
 def resume(name: str) -> Call[model.Queue]:
     """Begin tasks of a queue again."""
-    return Call("POST", target("queues", name, "resume"), _as(model.Queue), _NOTHING)
+    return Call("POST", target("queues", name, "resume"), as_(model.Queue), _NOTHING)
 
 
 def schedules(cursor: str | None, limit: int) -> Call[model.SchedulePage]:
     """Get a page of the schedules."""
-    return Call("GET", target("schedules", cursor=cursor, limit=limit), _as(model.SchedulePage))
+    return Call("GET", target("schedules", cursor=cursor, limit=limit), as_(model.SchedulePage))
 
 
 def schedule(name: str) -> Call[model.Schedule]:
     """Get one schedule."""
-    return Call("GET", target("schedules", name), _as(model.Schedule))
+    return Call("GET", target("schedules", name), as_(model.Schedule))
 
 
 def put_schedule(name: str, action: str, data: object, fields: Mapping[str, object]) -> Call[model.Schedule]:
     """Make a schedule, or replace it."""
     body = msgspec.json.encode({"action": action, **given(data=data), **given(**fields)})
-    return Call("PUT", target("schedules", name), _as(model.Schedule), body)
+    return Call("PUT", target("schedules", name), as_(model.Schedule), body)
 
 
 def delete_schedule(name: str) -> Call[None]:
@@ -147,7 +147,7 @@ def delete_schedule(name: str) -> Call[None]:
 
 def change_schedule(name: str, verb: str) -> Call[model.Schedule]:
     """Pause or resume a schedule."""
-    return Call("POST", target("schedules", name, verb), _as(model.Schedule))
+    return Call("POST", target("schedules", name, verb), as_(model.Schedule))
 
 
 def run_schedule(name: str) -> Call[tuple[model.Submitted, bool]]:
@@ -180,7 +180,8 @@ def read(call: Call[T], answer: Answer, url: str, *, repeated: bool) -> T:
 
 
 @cache
-def _as(type_: type[T]) -> Callable[[Answer], T]:
+def as_(type_: type[T]) -> Callable[[Answer], T]:
+    """Return what reads an answer, or raises ProblemError where it is a refusal."""
     decode = msgspec.json.Decoder(type_).decode
 
     def of(answer: Answer) -> T:
@@ -192,7 +193,7 @@ def _as(type_: type[T]) -> Callable[[Answer], T]:
 
 def submitted(answer: Answer) -> tuple[model.Submitted, bool]:
     """Read the answer to a submission; also return whether it was a replay."""
-    return _as(model.Submitted)(answer), answer.headers.get("idempotency-replayed") == "true"
+    return as_(model.Submitted)(answer), answer.headers.get("idempotency-replayed") == "true"
 
 
 def _check(answer: Answer) -> None:

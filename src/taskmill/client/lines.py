@@ -106,7 +106,7 @@ def _send(client: Client, portion: _Portion, name: str | None, patience: float) 
     refused: list[Refusal] = []
     until = time.monotonic() + patience
     while lines:
-        answers = client._ask(_call(lines, safe=name is not None))
+        answers = client.ask(_call(lines, safe=name is not None))
         count, replayed = count + answers[-1].count, replayed + answers[-1].replayed
         again = []
         for answer in answers[:-1]:
