@@ -1,6 +1,7 @@
 """Traces of a real server, taken by a real OTLP receiver: one from the client through submission, runs and retries."""
 
 import asyncio
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from apps import application
 from collector import Collector, Span, collecting
+from nodes import POSTGRES, cluster
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from readme_lines import ROOT, Example, curl
@@ -19,6 +21,7 @@ from taskmill.client import AsyncClient, Client, Submission
 from taskmill.tasks.sealing.keys import new_key
 
 ACTIONS = """
+import logging
 from opentelemetry import trace
 from taskmill import Fail, Retry, current_task, submit
 from taskmill.client import AsyncClient, Client
@@ -27,17 +30,20 @@ tracer = trace.get_tracer("shop")
 @action(inline=True)
 def quick(note: str = "") -> str:
     with tracer.start_as_current_span("in quick"):
+        logging.getLogger("shop").info("said")
         return note
 
 @action
 async def waits(note: str = "") -> str:
     await asyncio.sleep(0)
     with tracer.start_as_current_span("in waits"):
+        logging.getLogger("shop").info("said")
         return note
 
 @action
 def apart(note: str = "") -> str:
     with tracer.start_as_current_span("in apart"):
+        logging.getLogger("shop").info("said")
         return note
 
 @action(max_attempts=2, backoff="1ms")
@@ -132,7 +138,7 @@ def server(collector: Collector, place: Path) -> Iterator[Server]:
     address = "http://localhost:4318"
     assert address in entry
     (app / "_index.yaml").write_text(index + entry.replace(address, collector.url) + OUTSIDE)
-    with serving(place, directory=app, env=ENV) as running:
+    with serving(place, "--log-format", "json", directory=app, env=ENV) as running:
         yield running
 
 
@@ -186,6 +192,8 @@ def test_one_trace_from_the_client_to_what_the_action_does(
     assert 0 <= process.fields["taskmill.waited"] < 30
     assert not process.failed
     assert inside.service == "shop"
+    lines = eventually(lambda: [json.loads(line) for line in list(server.log) if handle.id in line])
+    assert [(line["trace_id"], line["span_id"]) for line in lines] == [(trace_id, inside.id)]
 
 
 def test_the_other_client_tells_of_its_span_too(
@@ -277,8 +285,6 @@ def test_a_document_and_lines_are_traced_also_with_tasks_of_all_sorts(
         {"action": "quick", "key": f"k{lines}"},
     ]
     if lines:
-        import json
-
         text = "\n".join(map(json.dumps, bodies)).encode()
         answer = server.request("POST", "/tasks/bulk", text, {**said, "Content-Type": "application/x-ndjson"})
         assert answer.body.count(b'"id"') == 3
@@ -423,3 +429,22 @@ def test_a_collector_that_is_away_holds_nothing_up(tmp_path: Path) -> None:
         ids = [submit(server, "uppercase", {}, data={"text": "a"}) for _ in range(20)]
         assert all(server.ended(id_)["status"] == "completed" for id_ in ids)
         assert server.terminate(60) == 0
+
+
+@pytest.mark.long
+def test_what_one_node_takes_in_and_another_runs_is_one_trace(
+    collector: Collector, tmp_path: Path, postgres_url: str
+) -> None:
+    to = (*ON, "-o", f"app:otel:endpoint={collector.url}")
+    with cluster(tmp_path, postgres_url, POSTGRES, ACTIONS) as there:
+        workers = there.begin(*to, "--only", "workers", env={**ENV, "OTEL_SERVICE_NAME": "workers"})
+        front = there.start(*to, "--only", "http", env={**ENV, "OTEL_SERVICE_NAME": "front"})
+        found = [(headers(), action) for action in ("quick", "apart", "flaky")]
+        for (_, said), action in found:
+            submit(front, action, said)
+        for (trace_id, _), action in found:
+            names = (PROCESS, PROCESS) if action == "flaky" else (PROCESS, f"in {action}")
+            send, first, second = collector.wait(trace_id, SEND, *names, timeout=60)
+            assert (send.service, first.service, second.service) == ("front", "workers", "workers")
+            assert first.parent == send.id
+        assert workers.process.poll() is None
