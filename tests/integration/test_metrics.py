@@ -1,5 +1,6 @@
 """`GET /metrics`: what it counts, on a server that runs, retries, fails, expires and cancels tasks."""
 
+import json
 import os
 import shutil
 import signal
@@ -31,6 +32,10 @@ async def breaks() -> None:
 @action
 def isolated() -> int:
     return os.getpid()
+
+@action(inline=True)
+def takes_batch(batch: dict[str, Any]) -> None:
+    pass
 
 @action(name="*", inline=True)
 def anything() -> None:
@@ -82,6 +87,21 @@ def test_ends_are_counted_and_attempts_measured(server: Server) -> None:
     assert came(server, before, "taskmill_task_running_seconds_bucket", "breaks", "+Inf", "tasks") == 2
     assert came(server, before, "taskmill_commit_seconds_count", "app:db") >= 17
     assert came(server, before, "taskmill_commits_failed_total", "app:db") == 0
+
+
+def test_tasks_are_counted_by_whichever_door_they_come(server: Server) -> None:
+    before = scraped(server)
+    tasks = [{"action": "quick", **({"priority": 1} if number % 3 else {})} for number in range(30)]
+    assert server.request("POST", "/tasks/bulk", {"tasks": tasks}).status == 202
+    lines = "\n".join(map(json.dumps, tasks)).encode()
+    asked = {"Content-Type": "application/x-ndjson"}
+    assert server.request("POST", "/tasks/bulk", lines, asked).status == 200
+    last = {"action": "takes_batch", "data": {}}
+    body = {"tasks": tasks[:4], "on_complete": last}
+    assert server.request("POST", "/batches", body).status == 202
+    eventually(lambda: came(server, before, "taskmill_tasks_total", "quick", "tasks", "completed") == 64)
+    eventually(lambda: came(server, before, "taskmill_tasks_total", "takes_batch", "tasks", "completed") == 1)
+    assert came(server, before, "taskmill_tasks_submitted_total", "tasks") == 65
 
 
 def test_tasks_that_end_as_rows_are_counted(server: Server) -> None:
