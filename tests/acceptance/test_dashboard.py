@@ -40,6 +40,10 @@ def order(
 ) -> int:
     return sum(line.count for line in lines)
 
+@action(inline=True)
+def report(batch: Any) -> int:
+    return batch["failed"]
+
 @action(max_attempts=1)
 async def pay(amount: int) -> str:
     if not os.path.exists(os.environ["MENDED"]):
@@ -365,6 +369,23 @@ def test_what_a_task_follows_is_a_picture(page: Page, server: Server) -> None:
     expect(page.get_by_role("note")).to_contain_text("dependency_failed")
     picture.get_by_role("link", name=re.compile(second[-12:])).click()
     expect(page.get_by_text(second)).to_be_visible()
+
+
+def test_a_batch_is_shown_beside_each_of_its_tasks(page: Page, server: Server) -> None:
+    late = {"action": "keep", "data": {"value": 1}, "delay": 3600}
+    tasks = [{**late, "name": "one"}, {**late, "name": "two"}, {"action": "keep", "data": {"value": 2}}]
+    last = {"action": "report"}
+    body = {"name": "chapters", "tasks": tasks, "on_complete": last}
+    made = server.request("POST", "/batches", body).json()
+    server.request("POST", f"/tasks/{made['ids'][1]}/cancel")
+    show(page, server, f"tasks/{made['ids'][0]}")
+    batch = page.get_by_role("region", name="Batch chapters")
+    expect(batch).to_contain_text("2 of 3 have ended")
+    expect(batch.get_by_role("link", name="two")).to_be_visible()
+    expect(batch.get_by_role("link", name=made["on_complete"][-12:])).to_be_visible()
+    batch.get_by_role("button", name="Cancel the batch").click()
+    expect(batch).to_contain_text("3 of 3 have ended")
+    expect(page.get_by_text("cancelled", exact=True).first).to_be_visible()
 
 
 def test_numbers_are_shown_as_they_were_sent(page: Page, server: Server) -> None:

@@ -14,8 +14,8 @@ from taskmill.http.page_files import PageFiles
 ASSETS: Final = Path(__file__).parent / "assets"
 FILES: Final = (
     "app.js", "api.js", "live.js", "parts.js", "overview.js", "charts.js", "list.js", "selection.js", "task.js",
-    "failures.js", "actions.js", "form.js", "schedules.js", "nodes.js", "registry.js", "graph.js", "style.css",
-    "preact.js", "uplot.js", "uplot.css",
+    "batch.js", "failures.js", "actions.js", "form.js", "schedules.js", "nodes.js", "registry.js", "graph.js",
+    "style.css", "preact.js", "uplot.js", "uplot.css",
 )  # fmt: skip
 
 _files = PageFiles(ASSETS, FILES)

@@ -2,6 +2,7 @@
 
 import { html, useCallback, useEffect, useRef, useState } from "./preact.js";
 import { get, post } from "./api.js";
+import { Batch } from "./batch.js";
 import { Graph } from "./graph.js";
 import { follow } from "./live.js";
 import { Do, Empty, Json, number, Status, Time, took, useLook, usePoll, Wrong } from "./parts.js";
@@ -137,7 +138,7 @@ export function Task({ rest: [id] }) {
       ["Created", html`<${Time} at=${task.created_at} />`],
       ["Held until", task.held_until && html`<${Time} at=${task.held_until} />`],
       ["Expires", open && task.expires_at && html`<${Time} at=${task.expires_at} />`],
-      ["Batch", task.batch && html`<span class="id">${task.batch.slice(-12)}</span>`],
+      ["Name", task.name],
       ["Due", task.run_at && html`<${Time} at=${task.run_at} />`],
       ["Started", task.started_at && html`<${Time} at=${task.started_at} />`],
       ["Ended", task.finished_at && html`<${Time} at=${task.finished_at} />`],
@@ -155,6 +156,7 @@ export function Task({ rest: [id] }) {
     </div>
     ${["queued", "scheduled"].includes(task.status) && html`<${Why} id=${task.id} />`}
     <${Before} task=${task} />
+    ${task.batch && html`<${Batch} key=${task.batch} id=${task.batch} />`}
     ${said.lines.length > 0 && html`<${Log} lines=${said.lines} />`}
     ${task.steps?.length > 0 && html`<${Steps} of=${task.steps} />`}
     ${task.attempts?.length > 0 && html`<${Attempts} of=${task.attempts} />`}`;
