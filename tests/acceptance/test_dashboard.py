@@ -12,7 +12,7 @@ import pytest
 from apps import application
 from browsing import row, show
 from playwright.sync_api import Page, expect
-from support import Server, serving
+from support import Server, eventually, serving
 
 from taskmill.tasks.dashboard.page import ASSETS, FILES
 
@@ -204,7 +204,7 @@ def test_failures_are_one_line_for_a_cause_and_run_again_once_it_is_mended(
     mended.touch()
     group.get_by_role("button", name="Run two, then the others").click()
     expect(page.get_by_text("Nothing has failed.")).to_be_visible()
-    assert server.get("/tasks?action=pay&status=completed").json()["count"] >= 6
+    eventually(lambda: server.get("/tasks?action=pay&status=completed").json()["count"] >= 6)
 
 
 def test_one_task_is_run_again_and_another_cancelled(page: Page, server: Server, mended: Path) -> None:
