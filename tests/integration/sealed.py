@@ -13,6 +13,7 @@ import psycopg
 import pymysql
 from apps import application
 from external import Worker
+from nodes import MEMORY
 from streams import Stream
 from submitting import post, submit, until
 from support import Server, eventually
@@ -88,7 +89,10 @@ PLACES = {
 }  # fmt: skip
 
 
-def sealed_application(directory: Path, database: str | None = None, *, encrypt: bool = True) -> Path:
+def sealed_application(
+    directory: Path, database: str | None = None, driver: str = MEMORY, *, encrypt: bool = True
+) -> Path:
+    """Write the application over a database, and on a driver, into a directory."""
     application(directory, ACTIONS, database)
     index = directory / "_index.yaml"
     text = index.read_text().replace(
@@ -97,7 +101,8 @@ def sealed_application(directory: Path, database: str | None = None, *, encrypt:
     assert SERVICE in text
     if encrypt:
         text = text.replace(SERVICE, SERVICE + ENCRYPT)
-    index.write_text(text + ENTRIES)
+    assert MEMORY in text
+    index.write_text(text.replace(MEMORY, driver) + ENTRIES)
     return directory
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 import pytest
-from nodes import nats
+from nodes import MEMORY, nats
 from sealed import PLACES, check_shown, fill, in_files, kept, keys_in, sealed_application
 from servers.nats import NatsServer
 from submitting import submit, until
@@ -16,19 +17,34 @@ from taskmill.cli import app
 from taskmill.tasks.sealing.keys import new_key
 
 OLD, NEW = new_key("old"), new_key("new")
-URLS = {"postgres": "postgres_url", "mysql": "mariadb_url"}
+
+
+class Store(NamedTuple):
+    """A database: its url, None for a file. ``engine`` is where an engine keeps messages, ``driver`` its entry."""
+
+    url: str | None
+    engine: Path | None = None
+    driver: str = MEMORY
 
 
 @pytest.fixture(
     params=[
         "sqlite",
-        pytest.param("postgres", marks=pytest.mark.long),
-        pytest.param("mysql", marks=pytest.mark.long),
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("postgres and nats", "mysql")),
     ]
 )
-def url(request: pytest.FixtureRequest) -> str | None:
-    """The url of every database in turn; None for a file."""
-    return None if request.param == "sqlite" else str(request.getfixturevalue(URLS[request.param]))
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """Every database in turn, one of them with an engine for messages."""
+    if request.param == "sqlite":
+        yield Store(None)
+    elif request.param == "mysql":
+        yield Store(request.getfixturevalue("mariadb_url"))
+    else:
+        engine = NatsServer(tmp_path / "nats")
+        engine.directory.mkdir()
+        engine.start()
+        yield Store(request.getfixturevalue("postgres_url"), engine.directory, nats(engine.url))
+        engine.stop()
 
 
 Start = Callable[..., Server]
@@ -62,18 +78,21 @@ def again(application: Path, data: Path, keys: str, what: str = "again") -> str:
     return ran.output
 
 
-def test_nothing_is_legible_where_it_is_stored(tmp_path: Path, url: str | None, start: Start) -> None:
+def test_nothing_is_legible_where_it_is_stored(tmp_path: Path, store: Store, start: Start) -> None:
     # Without encryption all of it is found: so the same look later on would find it, too.
-    application, data = sealed_application(tmp_path / "app", url, encrypt=False), tmp_path / "data"
-    place, before = url or data / "tasks.db", uuid4().hex
+    application, data = (
+        sealed_application(tmp_path / "app", store.url, store.driver, encrypt=False),
+        tmp_path / "data",
+    )
+    place, before = store.url or data / "tasks.db", uuid4().hex
     server = start(application, "").wait_ready(30)
     first = fill(server, before)
     assert kept(place, before) == PLACES
-    assert url or in_files(data, before)
+    assert store.url or in_files(data, before)
     assert server.terminate() == 0
 
     # With it nothing is; what was there before stays readable.
-    sealed_application(tmp_path / "app", url)
+    sealed_application(tmp_path / "app", store.url, store.driver)
     server = start(application, f"{OLD},{NEW}").wait_ready(30)
     after = uuid4().hex
     second = fill(server, after)
@@ -81,6 +100,7 @@ def test_nothing_is_legible_where_it_is_stored(tmp_path: Path, url: str | None, 
     check_shown(server, second, after)
     assert (kept(place, after), keys_in(place)) == (set(), {"old"})
     assert in_files(data, after) == []  # with the write-ahead log of a file
+    assert store.engine is None or in_files(store.engine, after) == []
     assert server.terminate() == 0
 
     # Another key is the first: all of it is written anew.
@@ -95,27 +115,6 @@ def test_nothing_is_legible_where_it_is_stored(tmp_path: Path, url: str | None, 
     # And it is decrypted.
     assert "decrypted" in again(application, data, NEW, "off")
     assert (kept(place, before), kept(place, after), keys_in(place)) == (PLACES, PLACES, set())
-
-
-@pytest.mark.long
-def test_engines_carry_nothing_legible(tmp_path: Path, postgres_url: str, start: Start) -> None:
-    engine = NatsServer(tmp_path / "nats")
-    engine.directory.mkdir()
-    engine.start()
-    try:
-        application = sealed_application(tmp_path / "app", postgres_url)
-        index = application / "_index.yaml"
-        memory = "  - name: queue_driver\n    kind: queue.driver.memory\n    max_length: 10000\n"
-        assert memory in index.read_text()
-        index.write_text(index.read_text().replace(memory, nats(engine.url)))
-        marker = uuid4().hex
-        server = start(application, OLD).wait_ready(30)
-        ids = fill(server, marker)
-        check_shown(server, ids, marker)
-        assert kept(postgres_url, marker) == set()
-        assert in_files(engine.directory, marker) == []
-    finally:
-        engine.stop()
 
 
 @pytest.mark.long
