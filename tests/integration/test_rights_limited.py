@@ -153,6 +153,14 @@ def test_an_observer_sees_runs_but_nothing_of_what_is_in_them(world: World) -> N
     assert task["attempts"][0]["error"]["message"] == "not shown to this key"
 
 
+def test_hidden_fields_are_for_admins(world: World) -> None:
+    id_ = world.submit("mine", {"text": "x"})
+    assert world.ask(world.mine, "GET", f"/tasks/{id_}/capsule").status == 200
+    answer = world.ask(world.mine, "GET", f"/tasks/{id_}/capsule?secrets=true")
+    assert (answer.status, "`admin`" in answer.json()["detail"]) == (403, True)
+    assert world.ask(world.admin, "GET", f"/tasks/{id_}/capsule?secrets=true").status == 200
+
+
 def test_a_submitter_sees_nothing_by_retrying(world: World) -> None:
     id_ = world.submit("fails", {"secret": "hush-hush"})
     eventually(lambda: world.ended(id_))
