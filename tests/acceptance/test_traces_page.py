@@ -108,6 +108,13 @@ def killed(file: str) -> str:
 OUTSIDE = """
   - {name: far_queue, kind: queue.queue, driver: queue_driver, queue_name: far}
   - {name: paint, kind: task.action, tasks: tasks, queue: far_queue}
+  - {name: hooks_queue, kind: queue.queue, driver: queue_driver, queue_name: hooks}
+  - {name: hooks_workers, kind: queue.consumer, queue: hooks_queue, func: process_task}
+  - name: webhooks
+    kind: task.webhooks
+    tasks: tasks
+    queue: hooks_queue
+    secret: whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz
 """
 PAGE = (ROOT / "docs" / "how-to" / "traces.md").read_text()
 ON = ("-o", "app:otel:lifecycle.auto_start=true")
@@ -252,6 +259,17 @@ def test_tasks_that_an_action_submits_are_of_its_trace(
     assert by[PROCESS, parent].parent == by[SEND, parent].id
     assert by[SEND, child].parent == by[PROCESS, parent].id
     assert by[PROCESS, child].parent == by[SEND, child].id
+
+
+def test_telling_of_an_end_is_of_the_trace_of_what_ended(server: Server, collector: Collector) -> None:
+    (one, said), (many, also) = headers(), headers()
+    body = {"action": "quick", "callback": "https://shop.invalid/hooks"}
+    submit(server, "quick", said, callback=body["callback"])
+    assert server.request("POST", "/tasks/bulk", {"tasks": [body]}, also).status == 202
+    for trace_id in (one, many):
+        send, _, told = collector.wait(trace_id, SEND, PROCESS, "process hooks")
+        assert told.parent == send.id
+        assert told.fields["taskmill.action"] == "taskmill.callback"
 
 
 def test_what_is_cancelled_has_its_span(server: Server, collector: Collector) -> None:

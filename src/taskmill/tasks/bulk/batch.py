@@ -81,7 +81,7 @@ class Batch:
             new = placing.place(id_, full(submission), registered, None, ids.now)
             new.batch = of
             if trace is not None:
-                new.message.trace = trace
+                new.part_of(trace)
             if key is None and not new.looks_for_others:  # its index is written beside it
                 self.full.append(new)
             else:

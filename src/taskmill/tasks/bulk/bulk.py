@@ -98,7 +98,7 @@ class Bulk:
             batch = self._batch(wanted, trace, None if joining is None else joining.id)
             if joining is not None:
                 if joining.last is not None and trace is not None:
-                    joining.last.message.trace = trace
+                    joining.last.part_of(trace)
                 await self._store_members(batch, joining)
             elif batch.looking:
                 await self._store_looking(batch, batch.plain, batch.full)

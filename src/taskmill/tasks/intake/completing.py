@@ -63,7 +63,7 @@ class Completing:
             self._failed(message, Failure(FAILED_WITH, _in_words(error), final=True))
             return
         if self._intake.tracing is not None:
-            self._intake.tracing.submitted(message, [new.message for new in tasks])
+            self._intake.tracing.submitted(message, tasks)
         self._store.notes.last(message)
         task = asyncio.get_running_loop().create_task(
             self._complete(message, result, tasks, int(time() * 1000))

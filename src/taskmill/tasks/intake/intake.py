@@ -252,7 +252,7 @@ class Intake:
     ) -> None:
         new = self._placing.place(self._ids.next(), submission, registered, decoded, self._ids.now)
         if self.tracing is not None:
-            exchange = self.tracing.sending(exchange, new.message)
+            exchange = self.tracing.sending_new(exchange, new)
         if idempotency is None and not new.looks and submission.start_by is None:
             self._store.add_full(new.row(), (exchange, new))
             return

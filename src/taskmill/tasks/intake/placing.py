@@ -159,6 +159,12 @@ class NewTask(msgspec.Struct):
     waits: bool = False
     callback: NewTask | None = None
 
+    def part_of(self, trace: str) -> None:
+        """Make it part of a trace, and the task that tells of its end."""
+        self.message.trace = trace
+        if self.callback is not None:
+            self.callback.message.trace = trace
+
     @property
     def status(self) -> Status:
         """The state that it begins in."""

@@ -14,6 +14,7 @@ from opentelemetry import context
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer, set_span_in_context
 
 from taskmill.http import Exchange
+from taskmill.tasks.intake.placing import NewTask
 from taskmill.tasks.message import TaskMessage
 from taskmill.tasks.model import TaskError
 from taskmill.tasks.rows.store import Outcome, Row
@@ -66,6 +67,12 @@ class Tracing:
         message.trace = text_of(span)
         return Sending(exchange, span)
 
+    def sending_new(self, exchange: Exchange, new: NewTask) -> Exchange:
+        """Do so for one that is not plain, and have the task that tells of its end be part of the trace, too."""
+        sending = self.sending(exchange, new.message)
+        new.part_of(new.message.trace)
+        return sending
+
     @contextmanager
     def sending_many(self, headers: Headers, queues: set[str], count: int) -> Iterator[str]:
         """Be within the span of a submission of many tasks; give the trace that they belong to."""
@@ -82,13 +89,14 @@ class Tracing:
         finally:
             span.end()
 
-    def submitted(self, message: TaskMessage, tasks: Sequence[TaskMessage]) -> None:
+    def submitted(self, message: TaskMessage, tasks: Sequence[NewTask]) -> None:
         """Note which tasks an attempt under way has submitted: they are part of its span."""
         inside = set_span_in_context(self._open[message], context.Context())
         for new in tasks:
-            fields = {**self._fields("send", self._queue(new)), **_named(new)}
-            span = self._tracer.start_span(f"send {self._queue(new)}", inside, SpanKind.PRODUCER, fields)
-            new.trace = text_of(span)
+            queue = new.place.queue
+            fields = {**self._fields("send", queue), **_named(new.message)}
+            span = self._tracer.start_span(f"send {queue}", inside, SpanKind.PRODUCER, fields)
+            new.part_of(text_of(span))
             span.end()
 
     def run(self, message: TaskMessage) -> Any:
