@@ -222,7 +222,7 @@ def test_the_count_follows_whatever_becomes_of_tasks(tmp_path: Path) -> None:
             assert server.ended(id_)["attempt"] == 6
         eventually(lambda: room() == 60)
         hold(server, record)
-        expired = [post(server, expires_in=0.3).json()["id"] for _ in range(5)]
+        expired = [post(server, expires_in=3).json()["id"] for _ in range(5)]
         cancelled = [post(server).json()["id"] for _ in range(5)]
         assert room() == 60 - 17
         for id_ in cancelled:

@@ -40,7 +40,7 @@ from taskmill.tasks.events.streams import Streams
 from taskmill.tasks.external.declared import DeclaredAction
 from taskmill.tasks.external.external import External
 from taskmill.tasks.finding.asking import Asking
-from taskmill.tasks.finding.building import Building
+from taskmill.tasks.finding.building import Building, end_undeclared
 from taskmill.tasks.follow.followers import Followers
 from taskmill.tasks.ids import IdSource
 from taskmill.tasks.intake.admission import Admission
@@ -110,6 +110,7 @@ class TaskService:
         self.reader = Reader(database)
         newest = await self.reader.newest_id()
         await number_schemas(database, self.catalog)
+        await end_undeclared(database, self.catalog)
         if database.shared:
             self.catalog.rank_all()
         self._build(database, pool, newest)

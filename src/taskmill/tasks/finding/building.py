@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 BATCH = 200  # tasks in one transaction
 RESTS = 2  # times as long as a part took, for others
 PAUSE = 1.0  # seconds after a failure
+LOOK = 15.0  # seconds between looks where several nodes share the database
 
 DONE = b""
 NEWEST = b"\xff" * 16
@@ -40,6 +41,18 @@ class Indexed(NamedTuple):
     reached: bytes
 
 
+async def end_undeclared(database: Database, catalog: Catalog) -> None:
+    """At a node's start, end the indexes that its actions do not declare: what it stores will not be in them."""
+    declared = _declared(catalog)
+
+    def call(transaction: Transaction) -> None:
+        for one in map(Indexed._make, transaction.fetch(statements.INDEXED)):
+            if (one.action, one.path) not in declared:
+                transaction.change(statements.END, action_=one.action, path_=one.path)
+
+    await database.write(call)
+
+
 class Building:
     """Brings the index up to what actions declare, in the process that leads."""
 
@@ -50,30 +63,41 @@ class Building:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Note what is declared, and begin to build what is new of it. Where tasks are few, it is done at once."""
-        declared = {
-            (action.name, path) for action in self._catalog.actions() for path in action.options.index
-        }
+        """Begin to build what is not indexed yet. Where tasks are few, it is done at once."""
+        left = []
+        for one in await self._begin():
+            reached = await self._part(one, one.reached)
+            if reached != DONE:
+                left.append(one._replace(reached=reached))
+        declared = bool(_declared(self._catalog))
+        if left or (declared and self._database.shared):
+            self._task = asyncio.create_task(self._go_on(left), name="index of data")
+
+    async def _begin(self) -> list[Indexed]:
+        """Note what is declared, and return what is still to be indexed of it."""
+        declared = _declared(self._catalog)
 
         def call(transaction: Transaction) -> list[Indexed]:
-            known = {
-                (one.action, one.path): one
-                for one in map(Indexed._make, transaction.fetch(statements.INDEXED))
-            }
-            for action, path in known.keys() - declared:  # declared again, it is built anew
-                transaction.change(statements.END, action_=action, path_=path)
+            indexed = list(map(Indexed._make, transaction.fetch(statements.INDEXED)))
+            known = {(one.action, one.path): one for one in indexed}
             for action, path in declared - known.keys():
                 transaction.change(statements.BEGIN, action_=action, path_=path, reached_=NEWEST)
                 known[action, path] = Indexed(action, path, NEWEST)
             return sorted(known[one] for one in declared if known[one].reached != DONE)
 
-        left = []
-        for one in await self._database.write(call):
-            reached = await self._part(one, one.reached)
-            if reached != DONE:
-                left.append(one._replace(reached=reached))
-        if left:
-            self._task = asyncio.create_task(self._build(left), name="index of data")
+        return await self._database.write(call)
+
+    async def _go_on(self, wanted: Sequence[Indexed]) -> None:
+        """Build, and look now and then whether a node that does not declare an index has ended it."""
+        await self._build(wanted)
+        while self._database.shared:
+            await asyncio.sleep(LOOK)
+            try:
+                wanted = await self._begin()
+            except (DatabaseError, Overloaded) as error:
+                logger.warning("cannot look for what is to be indexed, trying again: %s", error)
+            else:
+                await self._build(wanted)
 
     async def stop(self) -> None:
         """Build no further; the next start goes on."""
@@ -121,3 +145,7 @@ class Building:
     def _is_of(self, task: Task, action: str) -> bool:
         found = self._catalog.find(task.action)
         return found is not None and found.action.name == action
+
+
+def _declared(catalog: Catalog) -> set[tuple[str, str]]:
+    return {(action.name, path) for action in catalog.actions() for path in action.options.index}

@@ -135,9 +135,6 @@ def _contradiction(submission: Submission) -> BadRequest | None:
             if getattr(submission, name) is not None:
                 why = "cannot stand beside `after`"
                 return BadRequest("It begins when those of `after` have ended.", [FieldError(name, why)])
-    elif submission.on_failure is not None:
-        why = "stands beside `after` alone"
-        return BadRequest("Name the tasks to follow in `after`.", [FieldError("on_failure", why)])
     return None
 
 
