@@ -9,6 +9,7 @@ from taskmill.http import HttpEndpoint, HttpRouter, HttpService, Served, describ
 from taskmill.process.source import load_attribute
 from taskmill.registry import Entry, Registry
 from taskmill.tasks.actions.catalog import Catalog
+from taskmill.tasks.callback.kind import TaskWebhooks
 from taskmill.tasks.openapi.api import describe
 from taskmill.tasks.service import TaskService
 
@@ -36,7 +37,8 @@ def describe_application(registry: Registry, server: str | None = None) -> dict[
         catalog.load(service.config.actions, service.directory)
         used = [service.config.queue, *service.config.queues]
         queues.update(registry.entries[queue].config.queue_name for queue in used)
-    return describe(served, catalog, sorted(queues))
+    called_back = bool(_of_kind(registry, TaskWebhooks.kind))
+    return describe(served, catalog, sorted(queues), called_back=called_back)
 
 
 def _server(registry: Registry, wanted: str | None) -> str:

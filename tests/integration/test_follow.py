@@ -231,7 +231,6 @@ def test_a_thousand_followed_by_one_and_one_by_a_thousand(server: Server) -> Non
         ({"after": ["KNOWN"], "delay": 5}, "delay"),
         ({"after": ["KNOWN"], "start_by": 5}, "start_by"),
         ({"after": ["KNOWN"], "on_failure": "stop"}, "on_failure"),
-        ({"on_failure": "run"}, "on_failure"),
     ],
 )
 def test_what_cannot_be_followed_is_refused_by_its_path(

@@ -41,7 +41,7 @@ def _is_possible(body: Any) -> bool:
         return False  # it would have to be later than they are
     if body.get("hold") is not None and (body.get("key") is not None or body.get("start_by") is not None):
         return False  # others cannot count on a task that may be dropped
-    if body.get("after") or body.get("on_failure") is not None:
+    if body.get("after"):
         return False  # it would have to be there
     return not jitter or jitter == "1s"  # it must be shorter than the time between two runs
 

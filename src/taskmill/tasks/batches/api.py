@@ -21,7 +21,7 @@ from taskmill.http import (
     parse_query,
 )
 from taskmill.tasks.api import Cursor, NoQuery, answering_503, cursor_of
-from taskmill.tasks.batches.batches import Closed, text_of
+from taskmill.tasks.batches.batches import ON_ITS_OWN, Closed, text_of
 from taskmill.tasks.batches.model import Batch, BatchDetails, Member
 from taskmill.tasks.bulk.api import MOST, all_or_none, read_all, whole
 from taskmill.tasks.bulk.bulk import Bulk
@@ -55,6 +55,13 @@ class NewBatch(NewTasks, forbid_unknown_fields=True):
 
 
 _ONE = {"properties": {"start_by": {"type": "null"}}, **words.not_both("delay", "run_at")}
+_LAST = {
+    "properties": {
+        "data": {"type": "object"},
+        "after": {"maxItems": 0},
+        **{name: {"type": "null"} for name in ON_ITS_OWN if name != "after"},
+    }
+}
 _Tasks = Annotated[
     list[Annotated[Submission, msgspec.Meta(extra_json_schema=_ONE)]],
     msgspec.Meta(max_length=MOST),
@@ -75,6 +82,7 @@ class NewBatchBody(NewTasksBody, forbid_unknown_fields=True):
     on_complete: (
         Annotated[
             Submission,
+            msgspec.Meta(extra_json_schema=_LAST),
             means("Runs once all tasks have ended; finds what became of them in its data as `batch`."),
         ]
         | None

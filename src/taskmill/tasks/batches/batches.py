@@ -30,11 +30,17 @@ from taskmill.tasks.ids import to_text
 from taskmill.tasks.intake import once
 from taskmill.tasks.intake.intake import Intake
 from taskmill.tasks.intake.placing import NewTask, Placing
+from taskmill.tasks.model import NULL
 from taskmill.tasks.rows import statements as rows
 
 NAMED: Final = 100  # lost members that an answer names
 _LAST_ID: Final = b"\xff" * 16
-_ON_ITS_OWN: Final = ("after", "delay", "run_at", "start_by", "hold", "key", "idempotency_key")
+_NONE: Final = msgspec.Raw(b"[]")
+
+# What a task that runs at the end of a batch cannot have.
+ON_ITS_OWN: Final = (
+    "after", "on_failure", "delay", "run_at", "start_by", "hold", "key", "idempotency_key",
+)  # fmt: skip
 
 
 class Closed(Exception):
@@ -85,7 +91,9 @@ class Batches:
                 "Name the action that runs at the end.", [FieldError("on_complete", why)]
             ) from None
         wrong = [
-            FieldError(f"on_complete.{one}", "not of such a task") for one in _ON_ITS_OWN if one in fields
+            FieldError(f"on_complete.{one}", "not of such a task")
+            for one in ON_ITS_OWN
+            if fields.get(one, NULL) not in (NULL, _NONE)
         ]
         if "batch" in data:
             wrong.append(FieldError("on_complete.data.batch", "is there by itself, once the batch has ended"))

@@ -56,10 +56,11 @@ async def cancel_tasks(request: Request, *, tasks: TaskService) -> ManyAnswer:
     body, data = await parse_open_body(request, ManyBody, DATA)
     await tasks.asking.check(data, body.action)
     selection = select_for_change(body, STEPS["cancel"].sources, "cancelled", data)
+    cursor = cursor_of(body.cursor)
     if body.dry_run:
         return ManyAnswer(await tasks.listing.count(selection))
     with answering_503():
-        return _answer(body, await tasks.many.cancel(selection, cursor_of(body.cursor), body.limit))
+        return _answer(body, await tasks.many.cancel(selection, cursor, body.limit))
 
 
 @Operation(
@@ -75,10 +76,11 @@ async def retry_tasks(request: Request, *, tasks: TaskService) -> ManyAnswer:
     body, data = await parse_open_body(request, RetryBody, DATA)
     await tasks.asking.check(data, body.action)
     selection = select_for_change(body, STEPS["redrive"].sources, "run again", data)
+    cursor = cursor_of(body.cursor)
     if body.dry_run:
         return ManyAnswer(await tasks.listing.count(selection))
     with answering_503():
-        done = await tasks.many.retry(selection, cursor_of(body.cursor), body.limit, body.canary)
+        done = await tasks.many.retry(selection, cursor, body.limit, body.canary)
     answer = _answer(body, done)
     if done.canary is not None:
         answer.canary, answer.stopped = done.canary, done.stopped

@@ -9,6 +9,7 @@ from starlette.requests import Request
 import taskmill
 from taskmill.http import Answer, Operation, Schemas, Served, answer_openapi, document, types_of
 from taskmill.tasks.actions.catalog import Catalog
+from taskmill.tasks.callback.asked import NEEDED
 from taskmill.tasks.callback.told import Told
 from taskmill.tasks.openapi import actions, webhooks, words
 from taskmill.tasks.service import TaskService
@@ -34,17 +35,29 @@ BODIES = ("Submission", "ScheduleBody")  # of an action and its data
 )
 async def openapi(request: Request, *, tasks: TaskService) -> object:
     """``GET /openapi.json``."""
-    return answer_openapi(request, lambda served: describe(served, tasks.catalog, sorted(tasks.dispatchers)))
+    called_back = tasks.callbacks is not None
+
+    def make(served: list[Served]) -> dict[str, Any]:
+        return describe(served, tasks.catalog, sorted(tasks.dispatchers), called_back=called_back)
+
+    return answer_openapi(request, make)
 
 
-def describe(served: list[Served], catalog: Catalog, queues: list[str]) -> dict[str, Any]:
-    """Return the document of a server's endpoints, the actions of a catalog and the names of queues."""
+def describe(
+    served: list[Served], catalog: Catalog, queues: list[str], *, called_back: bool
+) -> dict[str, Any]:
+    """Return the document of a server's endpoints, the actions of a catalog and the names of queues.
+
+    ``called_back`` is whether the application sends callbacks.
+    """
     named = actions.named(catalog.offered())
     schemas = Schemas([*types_of(served), *(one.data_type for one in named), Told])
     for body in BODIES:
-        queue = schemas.components.get(body, {}).get("properties", {}).get("queue")
-        if queue is not None:
-            queue["enum"] = [*queues, None]
+        properties = schemas.components.get(body, {}).get("properties", {})
+        if "queue" in properties:
+            properties["queue"]["enum"] = [*queues, None]
+        if "callback" in properties and not called_back:
+            properties["callback"] = {"type": "null", "description": f"Refused, until you {NEEDED}."}
     actions.describe(schemas, named, BODIES)
     made = document(TITLE, taskmill.__version__, served, schemas, DESCRIPTION, words.TAGS)
     actions.keep_possible(made, catalog)
