@@ -57,13 +57,9 @@ def comes_to_its_end(server: Server, made: dict[str, Any], size: int = SIZE) -> 
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("database", ["sqlite", "postgres"])
-def test_killed_in_the_middle_of_the_count_down(
-    tmp_path: Path, database: str, request: pytest.FixtureRequest
-) -> None:
+def test_killed_in_the_middle_of_the_count_down(tmp_path: Path) -> None:
     """At several instants, the last about where the batch ends; each batch ends once, with all that was done."""
-    url = None if database == "sqlite" else request.getfixturevalue("postgres_url")
-    app = application(tmp_path / "app", ACTIONS, url)
+    app = application(tmp_path / "app", ACTIONS)
     note = tmp_path / "note"
     batches = []
     for instant in (1, SIZE // 2, SIZE):

@@ -1,4 +1,4 @@
-"""Tasks that an action submits: with its result or not at all, wherever actions run and on every database."""
+"""Tasks that an action submits: with its result or not at all, wherever actions run."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -76,7 +76,7 @@ async def endless(tag: str) -> None:
 """
 
 
-SERVERS = [pytest.param(name, marks=pytest.mark.long) for name in ("postgres", "mariadb")]
+SERVERS = [pytest.param("postgres", marks=pytest.mark.long)]
 
 
 @pytest.fixture(scope="module", params=["sqlite", *SERVERS])
