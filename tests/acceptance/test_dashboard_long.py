@@ -52,7 +52,8 @@ def axe(tmp_path: Path) -> str:
 def test_axe_finds_nothing_to_mend(page: Page, server: Server, axe: str) -> None:
     first = server.ended(server.submit("fail"))["id"]
     after = {"action": "shout", "data": {"text": "seen"}, "after": [first], "on_failure": "run"}
-    last = server.ended(server.request("POST", "/tasks", after).json()["id"])["id"]
+    made = server.request("POST", "/batches", {"name": "one", "tasks": [after]}).json()
+    last = server.ended(made["ids"][0])["id"]
     server.request("PUT", "/schedules/hourly", {"every": 3600, "action": "shout", "data": {"text": "again"}})
     for dark, width in ((False, 1280), (True, 1280), (False, 360)):
         page.emulate_media(color_scheme="dark" if dark else "light")

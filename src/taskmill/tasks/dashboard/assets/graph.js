@@ -8,6 +8,7 @@ const GAP = { x: 46, y: 14 };
 const SWEEPS = 6;
 const NARROW = 2; // the height of a place that an arrow passes
 const TIP = 5;
+const SEEN = 600; // of a higher picture only a part is seen at once
 
 /** How many steps each is from what needs nothing. A circle, should there be one, is cut where it is met again. */
 function columns(ids, needs) {
@@ -67,7 +68,7 @@ function placed(nodes, arrows, wide) {
   const height = Math.max(HEIGHT, ...lengths) + 2;
   const places = new Map();
   made.forEach((column, number) => {
-    let y = (height - lengths[number]) / 2;
+    let y = height > SEEN ? 1 : (height - lengths[number]) / 2; // what is short begins where one looks first
     for (const id of column) {
       places.set(id, { x: 1 + number * (wide + GAP.x), y, middle: y + tall(id) / 2 });
       y += tall(id) + GAP.y;
