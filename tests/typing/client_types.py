@@ -42,6 +42,10 @@ assert_type(fetch.with_options(delay=1).submit("u", delay=2).result(), dict[str,
 client = Client("http://127.0.0.1:8080", retry_for=5)
 assert_type(client.submit(uppercase.submission("hi")), Handle[str])
 assert_type(client.submit("uppercase", {"text": "hi"}, delay=3), Handle[Any])
+assert_type(uppercase.with_options(callback="https://a.example/").submit("hi"), Handle[str])
+assert_type(
+    client.submit("x", callback={"url": "https://a.example/", "events": ["task.failed"]}), Handle[Any]
+)
 assert_type(client.submit_many([uppercase.submission(text) for text in "ab"]), list[Handle[str]])
 assert_type(client.submit_many([Submission("sum", {"numbers": [1]}, result_type=int)]), list[Handle[int]])
 assert_type(next(client.list(status="failed", limit=3)), Task)
@@ -66,6 +70,7 @@ fetch.submit()  # error: call-overload
 later.submit(5)  # error: arg-type
 uppercase.with_options(dely=5)  # error: call-arg
 uppercase.with_options(priority="high")  # error: arg-type
+uppercase.with_options(callback=5)  # error: arg-type
 client.submit("uppercase", {}, prio=3)  # error: call-overload
 client.list(stats="failed")  # error: call-arg
 client.stream(stats="failed")  # error: call-arg

@@ -25,6 +25,14 @@ def test_each_threat_has_a_test_that_there_is() -> None:
         )
 
 
+def test_each_exception_from_a_security_rule_says_why() -> None:
+    excepted = re.compile(r"# noqa: [A-Z0-9, ]*\bS[0-9]+[A-Z0-9, ]*(.*)$", re.M)
+    files = list((ROOT / "src").rglob("*.py"))
+    whys = [match[1] for file in files for match in excepted.finditer(file.read_text())]
+    assert len(whys) > 30
+    assert all(re.match(r"- \S", why) for why in whys), whys
+
+
 def test_keys_are_compared_in_constant_time() -> None:
     tree = ast.parse(inspect.getsource(keys))
     (meet,) = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "meet"]

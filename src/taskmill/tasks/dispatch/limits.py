@@ -212,7 +212,7 @@ class Limits:
     async def _recall(self, limiter: Limiter) -> None:
         """Look up what has started under a rate before."""
         rate = limiter.rate
-        assert rate is not None  # noqa: S101
+        assert rate is not None  # noqa: S101 - it has one, or nobody asks
         started: list[int] = []
         now = time() * 1000
         try:

@@ -48,7 +48,7 @@ def _has_tag_postgresql(element: has_tag, compiler: Any, **options: Any) -> str:
     tags, tag = _two(element, compiler, options)
     # As JSON writes them, since it can write a NUL, and PostgreSQL cannot read one.
     each = f"json_array_elements(CAST({tags} AS json)) AS each"
-    return f"EXISTS (SELECT 1 FROM {each} WHERE CAST(each.value AS text) = CAST(to_json(CAST({tag} AS text)) AS text))"  # noqa: S608
+    return f"EXISTS (SELECT 1 FROM {each} WHERE CAST(each.value AS text) = CAST(to_json(CAST({tag} AS text)) AS text))"  # noqa: S608 - no value
 
 
 @compiles(has_tag, "mysql")
