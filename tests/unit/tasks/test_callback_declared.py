@@ -1,16 +1,18 @@
 """Callbacks as they are declared: by actions, and where nothing says how they are sent."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from apps import application
-from callbacks import SECRET
+from callbacks import ACTIONS, SECRET
 from external import declare
 
 from taskmill import action
 from taskmill.application import read
 from taskmill.http import BadRequest
+from taskmill.openapi import describe_application
 from taskmill.process.messages import FunctionRef
 from taskmill.registry import RegistryError
 from taskmill.supervisor import SupervisorError
@@ -85,3 +87,13 @@ def test_mistakes_of_the_entry_are_found_before_the_start(tmp_path: Path, wrong:
     )
     with pytest.raises(RegistryError, match=field):
         read(directory)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_the_document_of_an_application_says_whether_ends_are_told(tmp_path: Path, told: bool) -> None:
+    directory = application(tmp_path / "app", ACTIONS)
+    if told:
+        declare(directory, f"\n  - {{name: one, kind: task.webhooks, tasks: tasks, secret: {SECRET}}}\n")
+    document = describe_application(read(directory))
+    refused = "Refused, until you declare an entry of the kind `task.webhooks`" in json.dumps(document)
+    assert ("webhooks" in document, refused) == (told, not told)

@@ -61,5 +61,6 @@ def describe(
     actions.describe(schemas, named, BODIES)
     made = document(TITLE, taskmill.__version__, served, schemas, DESCRIPTION, words.TAGS)
     actions.keep_possible(made, catalog)
-    made["webhooks"] = webhooks.describe(schemas)
+    if called_back:
+        made["webhooks"] = webhooks.describe(schemas)
     return made
