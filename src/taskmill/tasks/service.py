@@ -276,8 +276,7 @@ class TaskService:
             *([] if letters is None else [Duty(letters.start, letters.stop)]),
             *cluster.others(self.reader, self.dispatchers, turnover, self._alarm, sweep, following),
         ]
-        outside = [one for one in self.declared_actions if one.served_outside]
-        self.external.open(queues, self.dispatchers, outside)
+        self.external.open(queues, dispatchers, [one for one in self.declared_actions if one.served_outside])
         resume = self.external.resume(lambda: traffic.resume(newest, database.killed))
         cluster.lead(turnover, resume, self._alarm, duties)
         if self.tracing is not None:
