@@ -230,8 +230,7 @@ class TaskService:
         return list(dict.fromkeys([*named, *self.declared_queues]))
 
     def _dispatcher(self, queue: Queue, strays: Strays) -> Dispatcher:
-        cluster = self.cluster
-        way = cluster.ways.get(queue.name)
+        cluster, way = self.cluster, self.cluster.ways.get(queue.name)
         return Dispatcher(
             self.reader,
             queue,
