@@ -180,15 +180,9 @@ class TaskService:
         completing = Completing(self.store, self.intake)
         catalog.complete_by(completing)
         self.worker = Worker(
-            self.store,
-            pool,
-            retry=traffic.retry,
-            settle=traffic.ended,
-            completing=completing,
-            dropped=traffic.dropped,
-            paused=traffic.paused,
-            take_back=traffic.take_back,
-        )
+            self.store, pool, retry=traffic.retry, settle=traffic.ended, completing=completing,
+            dropped=traffic.dropped, paused=traffic.paused, take_back=traffic.take_back,
+        )  # fmt: skip
         self._alarm = Alarm(
             self.store, reader, traffic.due, traffic.expired, self.worker.has,
             ahead=cluster.ahead, elsewhere=cluster.send(topics.DUE),
