@@ -118,7 +118,7 @@ OUTSIDE = """
 """
 PAGE = (ROOT / "docs" / "how-to" / "traces.md").read_text()
 ON = ("-o", "app:otel:lifecycle.auto_start=true")
-ENV = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_RESOURCE_ATTRIBUTES": "deployment=test"}
+ENV = {"OTEL_BSP_SCHEDULE_DELAY": "20", "OTEL_RESOURCE_ATTRIBUTES": "deployment=test"}
 SEND, PROCESS = "send tasks", "process tasks"
 
 
