@@ -36,6 +36,7 @@ entries:
   - {name: outside, kind: task.action, tasks: tasks, queue: outside_queue}
   - {name: pushed, kind: task.push, tasks: tasks, url: "https://hooks.example.com/"}
   - {name: told, kind: task.webhooks, tasks: tasks, secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}
+  - {name: spans, kind: observe.otel, tasks: tasks, endpoint: "http://127.0.0.1:9"}
   - {name: move, kind: task.move, tasks: tasks}
   - {name: usage, kind: task.usage, tasks: tasks}
   - {name: outbox, kind: task.outbox, tasks: tasks, database: db, table: outbox}

@@ -9,7 +9,6 @@ from starlette.requests import Request
 import taskmill
 from taskmill.http import Answer, Operation, Schemas, Served, answer_openapi, document, types_of
 from taskmill.tasks.actions.catalog import Catalog
-from taskmill.tasks.callback.asked import NEEDED
 from taskmill.tasks.callback.told import Told
 from taskmill.tasks.openapi import actions, webhooks, words
 from taskmill.tasks.service import TaskService
@@ -56,8 +55,10 @@ def describe(
         properties = schemas.components.get(body, {}).get("properties", {})
         if "queue" in properties:
             properties["queue"]["enum"] = [*queues, None]
-        if "callback" in properties and not called_back:
-            properties["callback"] = {"type": "null", "description": f"Refused, until you {NEEDED}."}
+        if not called_back:
+            properties.pop("callback", None)
+    if not called_back:
+        schemas.components.pop("Callback", None)
     actions.describe(schemas, named, BODIES)
     made = document(TITLE, taskmill.__version__, served, schemas, DESCRIPTION, words.TAGS)
     actions.keep_possible(made, catalog)
