@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -245,10 +244,9 @@ def test_on_a_terminal_there_are_bars_and_no_escape_of_anybody_else(server: Serv
 def test_ctrl_c_ends_it(server: Server) -> None:
     command = [sys.executable, "-m", "taskmill", "watch", "--url", server.url]
     # What was started in the background of a shell ignores Ctrl-C, and so does all that it starts.
-    heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed
-    )  # fmt: skip
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     assert process.stdout is not None
     lines: list[str] = []
     reading = threading.Thread(target=lambda: lines.extend(process.stdout or ()), daemon=True)
