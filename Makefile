@@ -35,7 +35,7 @@ check: $(VENV)/.installed-test ## Check style, types and the direction of import
 	$(BIN)/lint-imports
 
 test: check ## Check, then run the tests that do not take long (ARGS="tests/unit -x" for some)
-	$(BIN)/pytest --numprocesses 4 --dist loadfile -m "not long" $(ARGS)
+	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
 
 servers: $(VENV)/.installed-test ## Start PostgreSQL, NATS and others, with applications to try them
 	@PYTHONPATH=tests $(BIN)/python -m servers
