@@ -24,8 +24,8 @@ def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
     """Keep what the API takes as a whole where each field by itself is right."""
     try:
         json.dumps(body, ensure_ascii=False, default=str).encode()
-    except UnicodeEncodeError:
-        return False  # two halves of a character are two where they are counted here, and one once they are read
+    except UnicodeEncodeError:  # two halves of a character count as two here, and are one once they are read
+        return False
     if not isinstance(body, dict):
         return True
     if isinstance(body.get("canary"), int) and not body.get("dry_run"):
