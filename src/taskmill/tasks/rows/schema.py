@@ -292,4 +292,9 @@ MIGRATIONS = (
         },
     ),
     Migration(10, "traces", schema_trace.TRACE),
+    Migration(
+        11,
+        "tags are found in their index",
+        {"sqlite": schema_sqlite.TAGS, "postgresql": "SELECT 1", "mysql": "DO 0"},
+    ),
 )

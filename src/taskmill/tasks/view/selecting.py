@@ -7,6 +7,7 @@ looked at in one go.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple
@@ -38,7 +39,7 @@ SCAN = 10_000  # rows: some ten milliseconds
 CLOCK_SLACK = 60_000  # milliseconds by which that and `created_at` may differ
 
 _LAST = 2**128 - 1
-_COLUMNS = ("id", "action", "status", "queue", "tags", "created_at", "key")
+_PLAIN = re.compile(r"[ !#-\[\]-~]+")  # text that every writer of JSON writes as it is
 
 
 class Shape(NamedTuple):
@@ -85,6 +86,7 @@ def values_of(selection: Selection, cursor: bytes | None) -> dict[str, Any]:
         "queue_": selection.queue,
         "key_": selection.key,
         "tag_": selection.tag,
+        "tag_like_": f'%"{tag}"%' if (tag := selection.tag) is not None and _PLAIN.fullmatch(tag) else "%",
         "after_": -(2**62) if selection.after is None else selection.after,
         "before_": 2**62 if selection.before is None else selection.before,
         **{f"path{number}_": path for number, (path, _) in enumerate(selection.data)},
@@ -137,7 +139,7 @@ def _candidates(shape: Shape) -> Subquery:
 def _by_data(shape: Shape) -> Select[Any]:
     """Find what has the first of the values in its data."""
     id_ = task_index.c.task_id.label("id")
-    others = [] if shape.exact else [task.c[name] for name in _COLUMNS[1:]]
+    others = [task.c[name] for name in _looked_at(shape)]
     found = select(id_, *others).where(
         *_stands(0), task_index.c.task_id.between(bindparam("first_"), bindparam("last_"))
     )
@@ -163,9 +165,26 @@ def _entries(shape: Shape) -> Iterator[ColumnElement[bool]]:
 
 
 def _part(shape: Shape, condition: ColumnElement[bool]) -> Select[Any]:
-    columns = [task.c.id] if shape.exact else [task.c[name] for name in _COLUMNS]
+    columns = [task.c.id, *(task.c[name] for name in _looked_at(shape))]
     # As a BETWEEN, since of two comparisons the planner thinks so highly that it takes another index for them.
     return select(*columns).where(condition, task.c.id.between(bindparam("first_"), bindparam("last_")))
+
+
+def _looked_at(shape: Shape) -> Iterator[str]:
+    """Name the columns that :func:`_meant` looks at; an index may have them all."""
+    led = shape.key or shape.data
+    if shape.data and shape.key:
+        yield "key"
+    if led and shape.action:
+        yield "action"
+    if led and shape.statuses:
+        yield "status"
+    if shape.queue:
+        yield "queue"
+    if shape.tag:
+        yield "tags"
+    if shape.times:
+        yield "created_at"
 
 
 def _meant(shape: Shape, found: Subquery) -> ColumnElement[bool]:
@@ -184,6 +203,8 @@ def _meant(shape: Shape, found: Subquery) -> ColumnElement[bool]:
     if shape.queue:
         tests.append(found.c.queue == bindparam("queue_"))
     if shape.tag:
+        # To look for its text costs a fifth of reading a list as JSON.
+        tests.append(found.c.tags.like(bindparam("tag_like_")))
         tests.append(has_tag(found.c.tags, bindparam("tag_")))
     if shape.times:
         tests += [found.c.created_at >= bindparam("after_"), found.c.created_at < bindparam("before_")]
