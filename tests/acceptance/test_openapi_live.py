@@ -92,5 +92,5 @@ def test_an_application_of_its_own_answers_as_its_document_says(tmp_path: Path) 
     with serving(tmp_path, str(application(tmp_path / "app", ACTIONS))) as server:
         found = run(server, tmp_path, EXAMPLES, "examples,coverage,fuzzing,stateful")
         assert found["test_cases"]["generated"] >= 2_000
-        statuses = {task["status"] for task in server.get("/tasks?limit=1000").json()["tasks"]}
-        assert {"completed", "failed"} <= statuses, "some of it was run"
+        for status in ("completed", "failed"):
+            assert server.get(f"/tasks?status={status}&limit=1").json()["tasks"], "some of it was run"
